@@ -1,0 +1,69 @@
+#!/usr/bin/env node
+import { Command } from 'commander'
+import { createBroker, OptionsError, VERSION, type Broker } from '../broker/index.ts'
+import { banner, explainListenError } from './banner.ts'
+import { addFlags, readFlags } from './flags.ts'
+
+// sysexits: 64 usage.
+const USAGE = 64
+
+const program = new Command('stomp-broker')
+  .description('STOMP 1.0, 1.1 and 1.2 message broker: WebSocket, SockJS and TCP on one command.')
+  .version(VERSION)
+  .helpOption('-h, --help', 'show this help')
+  .showHelpAfterError('(stomp-broker --help lists the options)')
+  .configureHelp({ helpWidth: Math.min(process.stdout.columns ?? 100, 110) })
+  .exitOverride((error) => process.exit(error.exitCode === 0 ? 0 : USAGE))
+
+addFlags(program)
+
+program.addHelpText(
+  'after',
+  `
+Sizes may be written as 64k, 8m or 1g. Every option can also be set in the environment, for
+example STOMP_BROKER_PORT=8080 or STOMP_BROKER_DEMO=false; the command line wins.
+
+Examples:
+  stomp-broker                                      broker and chat demo on http://127.0.0.1:61614/
+  stomp-broker --port 15674 --tcp-port 61613        in the place of RabbitMQ
+  stomp-broker --origins https://app.example.com    let pages of that site connect
+  stomp-broker --host 0.0.0.0 --no-demo             for the network, without the demo
+  stomp-broker --port 0 --log-level debug           any free port, and tell all`,
+)
+
+program.action(async () => {
+  const broker = configure()
+  const addresses = await broker.listen().catch((error: NodeJS.ErrnoException) => {
+    const { text, code } = explainListenError(error)
+    return quit(text, code)
+  })
+  process.stdout.write(
+    banner(addresses, broker.settings, performance.now(), process.stdout.isTTY && !process.env.NO_COLOR),
+  )
+  let stopping = false
+  const stop = (): void => {
+    // A second signal means now.
+    if (stopping) process.exit(1)
+    stopping = true
+    process.stdout.write('  Closing connections ...\n')
+    void broker.close().then(() => process.exit(0))
+  }
+  process.on('SIGINT', stop)
+  process.on('SIGTERM', stop)
+})
+
+function configure(): Broker {
+  try {
+    return createBroker(readFlags(program, process.env))
+  } catch (error) {
+    if (error instanceof OptionsError) return quit(error.problems.join('\n  '), USAGE)
+    throw error
+  }
+}
+
+function quit(text: string, code: number): never {
+  process.stderr.write(`error: ${text}\n`)
+  process.exit(code)
+}
+
+await program.parseAsync()

@@ -1,0 +1,241 @@
+import { randomBytes } from 'node:crypto'
+import { readFileSync } from 'node:fs'
+import { createServer as createHttpServer, type IncomingMessage, type Server as HttpServer } from 'node:http'
+import { createServer as createHttpsServer } from 'node:https'
+import { createRequire } from 'node:module'
+import { createServer as createTcpServer, type AddressInfo, type Server } from 'node:net'
+import { createServer as createTlsServer } from 'node:tls'
+import type { Logger } from 'pino'
+import { Hub } from './core/hub.ts'
+import { Ticker } from './core/heartbeat.ts'
+import { Session, type SessionHost } from './core/session.ts'
+import type { Engine } from './engine/engine.ts'
+import { LocalEngine } from './engine/local.ts'
+import { createLog } from './log.ts'
+import { MessageIds } from './model/message.ts'
+import { Stats } from './model/stats.ts'
+import { isLocal, OptionsError, readOptions, type BrokerOptions, type Settings } from './options.ts'
+import { pages } from './pages.ts'
+import type { Accept } from './transport/connection.ts'
+import { frameAncestors, refuseOrigin } from './transport/origin.ts'
+import { upgradeRoute } from './transport/route.ts'
+import { SockJsWebSocketConnection } from './transport/sockjs-websocket.ts'
+import { SockJs } from './transport/gate.ts'
+import { sockJsWebSocketWire } from './transport/sockjs.ts'
+import { serveTcp } from './transport/tcp.ts'
+import { WebSockets } from './transport/websocket.ts'
+
+export const VERSION = (createRequire(import.meta.url)('stomp-broker/package.json') as { version: string })
+  .version
+
+/** Where a running broker is reached. */
+export interface Addresses {
+  /** The chat demo; undefined when it is off. */
+  readonly demo: string | undefined
+  readonly webSocket: readonly string[]
+  readonly sockJs: readonly string[]
+  /** host:port, where asked for. */
+  readonly tcp: string | undefined
+  readonly tls: string | undefined
+  /** The port of HTTP, as bound. */
+  readonly port: number
+}
+
+/** Milliseconds: the SockJS protocol's `h`, and how long a session outlives its last request. */
+const SOCKJS_HEARTBEAT = 25_000
+const SOCKJS_DISCONNECT_DELAY = 5_000
+/** Bytes after which a streaming response is recycled; browsers keep it all in memory. */
+const SOCKJS_RESPONSE_LIMIT = 128 * 1024
+
+/**
+ * A broker, wired and not yet listening. `createBroker` makes one.
+ */
+export class Broker {
+  readonly settings: Settings
+  readonly stats = new Stats()
+  private readonly log: Logger
+  private readonly engine: Engine
+  private readonly hub: Hub
+  private readonly ticker = new Ticker()
+  private readonly sessions = new Set<Session>()
+  private readonly http: HttpServer
+  private readonly sockJs: SockJs
+  private readonly tcp: Server | undefined
+  private readonly tls: Server | undefined
+  private allGone: (() => void) | undefined
+
+  /** `engine` is for tests of the broker itself; the default keeps messages in memory. */
+  constructor(options: BrokerOptions, log?: Logger, engine?: Engine) {
+    const settings = (this.settings = readOptions(options))
+    this.log = log ?? createLog(settings.logLevel)
+    this.engine = engine ?? new LocalEngine(settings)
+    this.hub = new Hub(this.engine)
+    const accept = this.acceptor()
+    const certificate = readCertificate(settings)
+    this.http = certificate ? createHttpsServer(certificate) : createHttpServer()
+    // Longer than the idle time of the usual proxies, which would else reuse a closing connection.
+    this.http.keepAliveTimeout = 65_000
+    this.sockJs = this.serveHttp(accept)
+    if (settings.tcpPort !== undefined) {
+      this.tcp = createTcpServer()
+      serveTcp(this.tcp, 'tcp', accept)
+    }
+    if (settings.tlsPort !== undefined && certificate) {
+      this.tls = createTlsServer(certificate)
+      serveTcp(this.tls, 'tls', accept)
+    }
+  }
+
+  /** Starts listening. Rejects with the system's error, EADDRINUSE for example, and then holds no port. */
+  async listen(): Promise<Addresses> {
+    const { host, port, tcpPort = 0, tlsPort = 0 } = this.settings
+    await this.engine.open(this.hub)
+    try {
+      await listenOn(this.http, port, host)
+      if (this.tcp) await listenOn(this.tcp, tcpPort, host)
+      if (this.tls) await listenOn(this.tls, tlsPort, host)
+    } catch (error) {
+      await this.close()
+      throw error
+    }
+    return this.addresses()
+  }
+
+  /**
+   * Stops accepting, hands over what was accepted, tells every client (1001), and ends the
+   * connections of those that do not follow within five seconds.
+   */
+  async close(): Promise<void> {
+    const stopped = [this.http, this.tcp, this.tls].map((server) => stop(server))
+    const gone = new Promise<void>((resolve) => (this.allGone = resolve))
+    for (const session of this.sessions) session.shutdown(1001, 'the broker is shutting down')
+    if (this.sessions.size > 0) await gone
+    this.sockJs.close()
+    this.http.closeAllConnections()
+    await Promise.all(stopped)
+    this.ticker.close()
+    await this.engine.close()
+  }
+
+  private acceptor(): Accept {
+    const { settings, stats } = this
+    const host: SessionHost = {
+      options: { ...settings, server: settings.serverHeader ? `stomp-broker/${VERSION}` : '' },
+      engine: this.engine,
+      hub: this.hub,
+      ids: new MessageIds(randomBytes(6).toString('hex')),
+      ticker: this.ticker,
+      stats,
+      log: this.log,
+      closed: (session) => {
+        this.sessions.delete(session)
+        stats.connections--
+        if (this.sessions.size === 0) this.allGone?.()
+      },
+    }
+    return (connection) => {
+      const session = new Session(connection, host)
+      this.sessions.add(session)
+      stats.connections++
+      this.log.debug(
+        `${connection.id}: connected over ${connection.info.transport} from ${connection.info.address}`,
+      )
+      return session
+    }
+  }
+
+  private serveHttp(accept: Accept): SockJs {
+    const { settings, http } = this
+    const rules = { origins: settings.origins, local: isLocal(settings) }
+    const refuse = (request: IncomingMessage): string | undefined =>
+      refuseOrigin(request.headers.origin, request, rules)
+    const sockJs = new SockJs({
+      endpoints: settings.endpoints,
+      refuse,
+      frameAncestors: frameAncestors(rules),
+      maxBatch: settings.sockjsMaxBatch,
+      heartbeat: SOCKJS_HEARTBEAT,
+      disconnectDelay: SOCKJS_DISCONNECT_DELAY,
+      responseLimit: SOCKJS_RESPONSE_LIMIT,
+      maxSessions: settings.sockjsMaxSessions,
+      binary: settings.sockjsBinary,
+      accept,
+      warn: (message) => this.log.warn(message),
+    })
+    const wire = sockJsWebSocketWire(settings.sockjsBinary)
+    const webSockets = new WebSockets({
+      route: (request) => upgradeRoute(request.url ?? '/', settings.endpoints, settings.anyPath),
+      refuse,
+      accept,
+      sockJs: (info, socket, ws) => {
+        new SockJsWebSocketConnection(info, socket, ws, wire).start(accept, SOCKJS_HEARTBEAT)
+      },
+      // A frame over its limit is to be answered with an ERROR, so the message that holds it must come through.
+      maxMessage: 2 * settings.maxFrame,
+      finishCut: settings.acceptCutFrames,
+    })
+    const page = pages(settings.demo, settings.endpoints)
+    http.on('request', (request, response) => {
+      if (!sockJs.handle(request, response)) page(request, response)
+    })
+    http.on('upgrade', (request, socket, head) => webSockets.upgrade(request, socket, head))
+    return sockJs
+  }
+
+  private addresses(): Addresses {
+    const { host, demo, endpoints, tlsCert } = this.settings
+    // An address that means every interface is no address to click on.
+    const shown = host === '0.0.0.0' || host === '::' ? 'localhost' : host.includes(':') ? `[${host}]` : host
+    const port = portOf(this.http)
+    const secure = tlsCert === '' ? '' : 's'
+    const at = (server: Server | undefined): string | undefined => server && `${shown}:${portOf(server)}`
+    return {
+      demo: demo ? `http${secure}://${shown}:${port}/` : undefined,
+      webSocket: endpoints.map((path) => `ws${secure}://${shown}:${port}${path}`),
+      sockJs: endpoints.map((path) => `http${secure}://${shown}:${port}${path}`),
+      tcp: at(this.tcp),
+      tls: at(this.tls),
+      port,
+    }
+  }
+}
+
+/**
+ * Makes a broker; `listen()` starts it.
+ * Throws OptionsError when an option cannot be.
+ */
+export function createBroker(options: BrokerOptions = {}, log?: Logger): Broker {
+  return new Broker(options, log)
+}
+
+function readCertificate(settings: Settings): { cert: Buffer; key: Buffer } | undefined {
+  if (settings.tlsCert === '') return undefined
+  return { cert: readPem('tls-cert', settings.tlsCert), key: readPem('tls-key', settings.tlsKey) }
+}
+
+function readPem(option: string, path: string): Buffer {
+  try {
+    return readFileSync(path)
+  } catch (error) {
+    throw new OptionsError([`${option}: ${(error as Error).message}`])
+  }
+}
+
+function listenOn(server: Server, port: number, host: string): Promise<void> {
+  return new Promise((resolve, reject) => {
+    server.once('error', reject)
+    server.listen({ port, host }, () => {
+      server.off('error', reject)
+      resolve()
+    })
+  })
+}
+
+function stop(server: Server | undefined): Promise<void> {
+  if (!server?.listening) return Promise.resolve()
+  return new Promise((resolve) => server.close(() => resolve()))
+}
+
+function portOf(server: Server): number {
+  return (server.address() as AddressInfo).port // an AddressInfo once it listens on a port
+}

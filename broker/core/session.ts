@@ -1,0 +1,600 @@
+import type { Logger } from 'pino'
+import type { Engine } from '../engine/engine.ts'
+import { Ledger, type Entry } from '../model/ledger.ts'
+import { Message, type Delivery, type MessageIds, type Op } from '../model/message.ts'
+import type { Stats } from '../model/stats.ts'
+import { Decoder, type FrameLimits } from '../protocol/decoder.ts'
+import { parseDestination } from '../protocol/destination.ts'
+import { quote, StompError } from '../protocol/errors.ts'
+import { encode, NO_BODY, VERSIONS, type Command, type Frame, type Version } from '../protocol/frame.ts'
+import type { Connection, Receiver } from '../transport/connection.ts'
+import { agree, Heartbeat, type Ticker, type Ticking } from './heartbeat.ts'
+import type { Hub } from './hub.ts'
+import {
+  QueueSubscription,
+  TopicSubscription,
+  type AckMode,
+  type Subscription,
+  type SubscriptionHost,
+} from './subscription.ts'
+import { Transactions, type Transaction, type TransactionLimits } from './transaction.ts'
+
+/** Frames one session may have handled before the others get their turn. */
+const FRAMES_A_TURN = 64
+/** Bytes of SENDs whose commit is pending, above which the session stops reading. */
+const MAX_PENDING_BYTES = 4 * 1024 * 1024
+/** Milliseconds a client that sent DISCONNECT gets to close the connection itself. */
+const DISCONNECT_GRACE = 5_000
+
+export interface SessionOptions extends FrameLimits, TransactionLimits {
+  /** Milliseconds from the connection to the end of CONNECT. */
+  readonly connectTimeout: number
+  /** Milliseconds: the shortest and the longest heart-beat agreed to. */
+  readonly heartbeatMin: number
+  readonly heartbeatMax: number
+  /** Milliseconds a peer may live on pongs alone. */
+  readonly heartbeatCeiling: number
+  /** Unsent bytes at which a connection is ended as a slow consumer. */
+  readonly sendBudget: number
+  /** Unacked messages a client-mode subscription holds unless it says otherwise. */
+  readonly prefetch: number
+  /** The `server` header of CONNECTED; empty for none. */
+  readonly server: string
+}
+
+/** The house a session lives in. */
+export interface SessionHost {
+  readonly options: SessionOptions
+  readonly engine: Engine
+  readonly hub: Hub
+  readonly ids: MessageIds
+  readonly ticker: Ticker
+  readonly stats: Stats
+  readonly log: Logger
+  /** The session's connection is gone. */
+  closed(session: Session): void
+}
+
+/** One client: its state, its commands, its receipts. */
+export class Session implements Receiver, SubscriptionHost, Ticking {
+  pressed = false
+  private readonly connection: Connection
+  private readonly host: SessionHost
+  private readonly decoder: Decoder
+  private readonly subscriptions = new Map<string, Subscription>()
+  private readonly ledger = new Ledger()
+  private readonly transactions: Transactions
+  private state: 'connecting' | 'connected' | 'disconnecting' | 'ended' = 'connecting'
+  private version: Version = '1.0'
+  private heartbeat: Heartbeat | undefined
+  /** Milliseconds in the present state, while that is limited. */
+  private waited = 0
+  /** The turn is over for this session, or too much is pending: frames wait. */
+  private yielding = false
+  private pendingBytes = 0
+  private pendingCommits = 0
+  private whenSettled: (() => void) | undefined
+  /** Messages went out that need no ack, so an unknown id may be one of theirs. */
+  private unledgered = false
+
+  constructor(connection: Connection, host: SessionHost) {
+    this.connection = connection
+    this.host = host
+    this.decoder = new Decoder(host.options)
+    this.transactions = new Transactions(host.options)
+    host.ticker.add(this)
+  }
+
+  // --- the transport's side -------------------------------------------------------------------
+
+  data(chunk: Buffer): void {
+    if (this.state === 'ended' || this.state === 'disconnecting') return
+    this.heartbeat?.heard()
+    this.decoder.feed(chunk)
+    if (!this.yielding) this.work()
+  }
+
+  drain(): void {
+    if (!this.pressed) return
+    this.pressed = false
+    for (const subscription of this.subscriptions.values()) subscription.resume()
+  }
+
+  closed(): void {
+    this.end()
+    this.host.closed(this)
+  }
+
+  tick(elapsed: number): void {
+    this.waited += elapsed
+    if (this.state === 'connecting') {
+      const { connectTimeout } = this.host.options
+      if (this.waited < connectTimeout) return
+      this.fail(new StompError('connect-timeout', `No CONNECT came within ${connectTimeout} ms.`))
+    } else if (this.state === 'disconnecting') {
+      if (this.waited >= DISCONNECT_GRACE) this.leave()
+    } else if (this.heartbeat?.tick(elapsed) === false) {
+      this.fail(new StompError('heart-beat-lost', 'Nothing was heard for three times the agreed heart-beat.'))
+    }
+  }
+
+  /** Ends the session for the broker's sake. */
+  shutdown(code: number, reason: string): void {
+    this.end()
+    this.connection.close(code, reason)
+  }
+
+  private work(): void {
+    let budget = FRAMES_A_TURN
+    // A handler may end the session: `state` is looked at anew each time.
+    while (this.isOpen()) {
+      if (budget-- === 0 || this.pendingBytes > MAX_PENDING_BYTES) return this.yield()
+      let frame: Frame | 'heartbeat' | undefined
+      try {
+        frame = this.decoder.read()
+      } catch (error) {
+        return this.fail(error)
+      }
+      if (frame === undefined) return
+      if (frame !== 'heartbeat') this.handle(frame)
+    }
+  }
+
+  private isOpen(): boolean {
+    return this.state === 'connecting' || this.state === 'connected'
+  }
+
+  /** The rest waits for a later turn, and so does the peer. */
+  private yield(): void {
+    this.yielding = true
+    this.connection.pause()
+    if (this.pendingBytes > MAX_PENDING_BYTES) return
+    setImmediate(() => this.goOn())
+  }
+
+  private goOn(): void {
+    this.yielding = false
+    if (!this.isOpen()) return
+    this.connection.resume()
+    this.work()
+  }
+
+  // --- frames ---------------------------------------------------------------------------------
+
+  private handle(frame: Frame): void {
+    try {
+      if (this.state === 'connecting') this.first(frame)
+      else this.perform(frame)
+    } catch (error) {
+      this.fail(error, frame)
+    }
+  }
+
+  private first(frame: Frame): void {
+    if (frame.command === 'CONNECT' || frame.command === 'STOMP') return this.connect(frame)
+    throw new StompError('not-connected', `The first frame must be CONNECT, not ${frame.command}.`)
+  }
+
+  private perform(frame: Frame): void {
+    switch (frame.command) {
+      case 'SEND':
+        return this.publishFrom(frame)
+      case 'SUBSCRIBE':
+        return this.subscribe(frame)
+      case 'UNSUBSCRIBE':
+        return this.unsubscribe(frame)
+      case 'ACK':
+      case 'NACK':
+        return this.acknowledge(frame)
+      case 'BEGIN':
+        this.transactions.begin(this.require(frame, 'transaction'))
+        return this.receipt(frame)
+      case 'COMMIT':
+        return this.commitTransaction(frame)
+      case 'ABORT':
+        return this.abortTransaction(frame)
+      case 'DISCONNECT':
+        return this.disconnect(frame)
+      case 'CONNECT':
+      case 'STOMP':
+        throw new StompError('already-connected', 'CONNECT was sent before on this connection.')
+      default:
+        throw new StompError('unknown-command', `${frame.command} is sent by servers only.`)
+    }
+  }
+
+  private connect(frame: Frame): void {
+    const { headers } = frame
+    const accepted = headers.get('accept-version')
+    // 1.2 and 1.1, Protocol Negotiation: without accept-version the client speaks 1.0.
+    const offered = accepted === undefined ? ['1.0'] : accepted.split(',').map((version) => version.trim())
+    const version = VERSIONS.find((candidate) => offered.includes(candidate))
+    if (version === undefined) {
+      throw new StompError(
+        'unsupported-version',
+        `Supported protocol versions are ${VERSIONS.join(' ')}, offered was ${quote(accepted ?? '')}.`,
+      )
+    }
+    const { options } = this.host
+    const { answer, agreement } = agree(readHeartbeat(headers.get('heart-beat')), {
+      min: options.heartbeatMin,
+      max: options.heartbeatMax,
+    })
+    this.version = this.decoder.version = version
+    this.state = 'connected'
+    const connected: [string, string][] = [
+      ['version', version],
+      ['heart-beat', answer],
+      ['session', this.connection.id],
+    ]
+    if (options.server !== '') connected.push(['server', options.server])
+    // ActiveMQ and Artemis answer CONNECT's receipt and request-id on CONNECTED.
+    const receipt = headers.get('receipt')
+    if (receipt !== undefined) connected.push(['receipt-id', receipt])
+    const request = headers.get('request-id')
+    if (request !== undefined) connected.push(['response-id', request])
+    this.write('CONNECTED', connected)
+    if (agreement.send === 0 && agreement.hear === 0) {
+      this.host.ticker.remove(this)
+    } else {
+      this.heartbeat = new Heartbeat(this.connection, agreement, options.heartbeatCeiling)
+      this.connection.quiet()
+    }
+  }
+
+  private publishFrom(frame: Frame): void {
+    const { headers, body } = frame
+    const destination = parseDestination(this.require(frame, 'destination'))
+    const transaction = this.transaction(frame)
+    if (transaction !== undefined) this.transactions.charge(transaction, body.length)
+    const op: Op = { type: 'send', message: new Message(this.host.ids.next(), destination, headers, body) }
+    this.submit(frame, transaction, [op], [])
+    this.host.stats.published++
+  }
+
+  private subscribe(frame: Frame): void {
+    const { headers } = frame
+    const destination = parseDestination(this.require(frame, 'destination'))
+    const id = this.subscriptionId(frame)
+    if (this.subscriptions.has(id)) {
+      // 1.2, SUBSCRIBE id Header: ids of one connection must differ.
+      throw new StompError(
+        'duplicate-subscription',
+        `The subscription id ${quote(id)} is in use; UNSUBSCRIBE it first or choose another.`,
+      )
+    }
+    const mode = readAckMode(headers.get('ack'))
+    const { engine, hub, options } = this.host
+    const subscription =
+      destination.kind === 'topic'
+        ? new TopicSubscription(id, mode, destination.name, this, hub)
+        : new QueueSubscription(
+            id,
+            mode,
+            destination.name,
+            readPrefetch(headers, options.prefetch),
+            this,
+            engine,
+          )
+    this.subscriptions.set(id, subscription)
+    if (mode === 'auto' || destination.kind === 'topic') this.unledgered = true
+    this.finish(frame, subscription.open(), () => subscription.start())
+  }
+
+  private unsubscribe(frame: Frame): void {
+    const id = this.subscriptionId(frame)
+    const subscription = this.subscriptions.get(id)
+    // An unknown id is what a second unsubscribe() of a client looks like: the end it wants is reached.
+    if (subscription === undefined)
+      this.host.log.debug(`${this.connection.id}: UNSUBSCRIBE of unknown id ${quote(id)}`)
+    else this.closeSubscription(subscription)
+    this.receipt(frame)
+  }
+
+  private closeSubscription(subscription: Subscription): void {
+    this.subscriptions.delete(subscription.id)
+    // Cancel before release, or the subscription is handed what it just gave back.
+    subscription.close()
+    this.release(this.ledger.drain(subscription.id))
+  }
+
+  private acknowledge(frame: Frame): void {
+    const entry = this.findEntry(frame)
+    if (entry === undefined) return this.receipt(frame)
+    const transaction = this.transaction(frame)
+    if (transaction !== undefined) this.transactions.charge(transaction, 0)
+    const mode = this.subscriptions.get(entry.subscription)?.mode
+    // 1.2, NACK: it concerns one message in client-individual and, like ACK, all before it in client mode.
+    const taken = this.ledger.take(entry, mode === 'client' ? 'client' : 'client-individual')
+    const type = frame.command === 'ACK' ? 'ack' : 'nack'
+    const ops = taken.map(({ delivery }): Op => ({ type, delivery }))
+    this.submit(frame, transaction, ops, taken)
+  }
+
+  /** The delivery an ACK or NACK names; undefined for one that is harmless and to be ignored. */
+  private findEntry(frame: Frame): Entry | undefined {
+    const { headers } = frame
+    const subscription = headers.get('subscription')
+    const id =
+      headers.get('id') ?? this.require(frame, 'message-id', this.version === '1.2' ? 'id' : 'message-id')
+    // stompjs writes it where a message showed no ack header, that is, where none is needed.
+    if (id === 'undefined') return undefined
+    const entry = headers.has('id') ? this.ledger.find(id) : this.ledger.findMessage(id, subscription)
+    if (entry !== undefined) return entry
+    const named = subscription === undefined ? undefined : this.subscriptions.get(subscription)
+    if (named instanceof TopicSubscription || named?.auto === true) return undefined
+    const held = this.ledger.held(id)
+    const plausible = held === 'unsure' || this.unledgered
+    if (held === true || (plausible && this.host.ids.minted(id.replace(/\.\d+$/, '')))) {
+      this.host.stats.lateAcks++
+      return undefined
+    }
+    throw new StompError(
+      'unknown-ack',
+      `${frame.command} names ${quote(id)}, which no message on this connection carried.`,
+    )
+  }
+
+  private commitTransaction(frame: Frame): void {
+    const id = this.require(frame, 'transaction')
+    const { ops, taken } = this.transactions.end(id)
+    this.commit(frame, ops, taken)
+  }
+
+  private abortTransaction(frame: Frame): void {
+    const { taken } = this.transactions.end(this.require(frame, 'transaction'))
+    this.giveBack(taken)
+    this.receipt(frame)
+  }
+
+  private disconnect(frame: Frame): void {
+    this.retire('disconnecting')
+    // 1.2, DISCONNECT: its receipt tells that everything before it was received.
+    this.afterPending(() => {
+      this.receipt(frame)
+      this.waited = 0
+      this.host.ticker.add(this)
+    })
+  }
+
+  // --- settling -------------------------------------------------------------------------------
+
+  private transaction(frame: Frame): Transaction | undefined {
+    const id = frame.headers.get('transaction')
+    return id === undefined ? undefined : this.transactions.get(id)
+  }
+
+  private submit(
+    frame: Frame,
+    transaction: Transaction | undefined,
+    ops: Op[],
+    taken: readonly Entry[],
+  ): void {
+    if (transaction === undefined) return this.commit(frame, ops, taken)
+    transaction.ops.push(...ops)
+    transaction.taken.push(...taken)
+    this.receipt(frame)
+  }
+
+  /** The only caller of the engine's write door for this client's frames. */
+  private commit(frame: Frame, ops: readonly Op[], taken: readonly Entry[]): void {
+    let done: void | Promise<void>
+    try {
+      done = this.host.engine.commit(ops)
+    } catch (error) {
+      this.giveBack(taken)
+      throw error
+    }
+    this.finish(
+      frame,
+      done,
+      () => this.settled(taken),
+      () => this.giveBack(taken),
+    )
+  }
+
+  /** Receipt and what follows, once the work is done; an ERROR if it failed. */
+  private finish(frame: Frame, done: void | Promise<void>, then?: () => void, undo?: () => void): void {
+    if (done === undefined) {
+      this.receipt(frame)
+      then?.()
+      return
+    }
+    const bytes = frame.body.length
+    this.pendingBytes += bytes
+    this.pendingCommits++
+    const leavePending = (): void => {
+      const full = this.pendingBytes > MAX_PENDING_BYTES
+      this.pendingBytes -= bytes
+      this.pendingCommits--
+      if (full && this.pendingBytes <= MAX_PENDING_BYTES && this.yielding) this.goOn()
+      if (this.pendingCommits > 0) return
+      const settled = this.whenSettled
+      this.whenSettled = undefined
+      settled?.()
+    }
+    done.then(
+      () => {
+        if (this.state !== 'ended') this.receipt(frame)
+        then?.()
+        leavePending()
+      },
+      (error: unknown) => {
+        undo?.()
+        this.fail(error, frame)
+        leavePending()
+      },
+    )
+  }
+
+  private afterPending(then: () => void): void {
+    if (this.pendingCommits === 0) then()
+    else this.whenSettled = then
+  }
+
+  private settled(entries: readonly Entry[]): void {
+    for (const { subscription } of entries) this.subscriptions.get(subscription)?.settled(1)
+  }
+
+  /** Undoes `take`: back into the ledger, or, where the subscription is gone, back to the queue. */
+  private giveBack(entries: readonly Entry[]): void {
+    const open = entries.filter(({ subscription }) => this.subscriptions.has(subscription))
+    if (open.length > 0) this.ledger.restore(open)
+    if (open.length < entries.length) this.release(entries.filter((entry) => !open.includes(entry)))
+  }
+
+  private release(entries: readonly Entry[]): void {
+    if (entries.length === 0) return
+    const ops = entries.map(({ delivery }): Op => ({ type: 'release', delivery }))
+    const done = this.host.engine.commit(ops)
+    done?.catch((error: unknown) =>
+      this.host.log.error({ err: error }, 'messages could not be returned to their queue'),
+    )
+  }
+
+  // --- to the client --------------------------------------------------------------------------
+
+  publish(subscription: TopicSubscription, message: Message): void {
+    const { connection, version } = this
+    const { wire } = connection
+    if (wire.binary === 'refuse' && !message.text) return this.refuseBinary(message)
+    const ack = version === '1.2' && subscription.mode !== 'auto' ? message.id : undefined
+    if (!connection.send(message.render(subscription.id, ack, version, wire))) this.press()
+  }
+
+  dispatch(subscription: QueueSubscription, delivery: Delivery): void {
+    const { connection, version } = this
+    const { message } = delivery
+    const { wire } = connection
+    const ack = subscription.auto ? undefined : this.ledger.add(subscription.id, delivery)
+    if (wire.binary === 'refuse' && !message.text) return this.refuseBinary(message)
+    // Only 1.2 knows the ack header (1.2, MESSAGE).
+    const shown = version === '1.2' ? ack : undefined
+    if (!connection.send(message.renderDelivery(subscription.id, shown, version, wire, delivery.attempt)))
+      this.press()
+  }
+
+  private refuseBinary(message: Message): void {
+    this.fail(
+      new StompError(
+        'binary-over-text',
+        `The message ${message.id} to ${message.destination.name} is not UTF-8, and SockJS carries text only; connect over WebSocket or TCP, or start the broker with --sockjs-binary base64.`,
+      ),
+    )
+  }
+
+  private press(): void {
+    this.pressed = true
+    const { sendBudget } = this.host.options
+    if (this.connection.buffered <= sendBudget || this.state === 'ended') return
+    this.host.stats.slowConsumers++
+    this.fail(
+      new StompError(
+        'slow-consumer',
+        `More than ${sendBudget} bytes wait to be read by this client (limit send-budget).`,
+      ),
+    )
+  }
+
+  private receipt(frame: Frame): void {
+    const id = frame.headers.get('receipt')
+    if (id !== undefined) this.write('RECEIPT', [['receipt-id', id]])
+  }
+
+  private write(command: Command, headers: readonly [string, string][], body: Buffer = NO_BODY): void {
+    const frame = encode(command, headers, body, this.version)
+    if (!this.connection.send(this.connection.wire.wrap(frame, NO_BODY, true))) this.press()
+  }
+
+  /** Sends an ERROR, which a STOMP server MUST follow with closing the connection (1.2, ERROR). */
+  private fail(reason: unknown, frame?: Frame): void {
+    if (this.state === 'ended') return
+    const error =
+      reason instanceof StompError
+        ? reason
+        : new StompError('internal', 'The broker failed to handle this frame; its log says more.')
+    if (error === reason) this.host.log.info(`${this.connection.id}: ${error.summary}, ${error.message}`)
+    else this.host.log.error({ err: reason }, 'a frame could not be handled')
+    const headers: [string, string][] = [
+      ['message', error.summary],
+      ['content-type', 'text/plain;charset=utf-8'],
+    ]
+    const receipt = frame?.headers.get('receipt')
+    if (receipt !== undefined) headers.push(['receipt-id', receipt])
+    if (error.code === 'unsupported-version') headers.push(['version', VERSIONS.join(',')])
+    const body = Buffer.from(`${error.message}\n`)
+    headers.push(['content-length', String(body.length)])
+    this.end()
+    this.write('ERROR', headers, body)
+    this.connection.close(error.closeCode, error.summary)
+  }
+
+  // --- the end --------------------------------------------------------------------------------
+
+  private leave(): void {
+    this.end()
+    this.connection.close(1000, 'DISCONNECT')
+  }
+
+  /** Gives back everything the session holds. */
+  private retire(state: 'disconnecting' | 'ended'): void {
+    this.state = state
+    this.host.ticker.remove(this)
+    this.heartbeat = undefined
+    const held = [...this.transactions.abort(), ...this.ledger.drain()]
+    for (const subscription of this.subscriptions.values()) subscription.close()
+    this.subscriptions.clear()
+    this.release(held.sort((a, b) => a.order - b.order))
+  }
+
+  private end(): void {
+    if (this.state !== 'ended') this.retire('ended')
+  }
+
+  // --- headers --------------------------------------------------------------------------------
+
+  private require(frame: Frame, name: string, asked = name): string {
+    const value = frame.headers.get(name)
+    if (value === undefined || value === '') {
+      throw new StompError('missing-header', `${frame.command} needs the header ${quote(asked)}.`)
+    }
+    return value
+  }
+
+  /** 1.1 and 1.2 require `id`; 1.0 may leave it out, and then the destination stands in. */
+  private subscriptionId(frame: Frame): string {
+    const id = frame.headers.get('id')
+    if (id !== undefined && id !== '') return id
+    return this.require(frame, this.version === '1.0' ? 'destination' : 'id')
+  }
+}
+
+function readHeartbeat(value = '0,0'): [number, number] {
+  const match = /^(\d{1,9}),(\d{1,9})$/.exec(value)
+  if (match === null) {
+    throw new StompError(
+      'invalid-header',
+      `heart-beat is ${quote(value)}, not two numbers of milliseconds such as 10000,10000.`,
+    )
+  }
+  return [Number(match[1]), Number(match[2])]
+}
+
+function readAckMode(value = 'auto'): AckMode {
+  if (value === 'auto' || value === 'client' || value === 'client-individual') return value
+  throw new StompError(
+    'invalid-header',
+    `ack is ${quote(value)}; it may be auto, client or client-individual.`,
+  )
+}
+
+/** Under RabbitMQ's and ActiveMQ's names as well. 0 asks for no limit. */
+function readPrefetch(headers: Frame['headers'], standard: number): number {
+  const value =
+    headers.get('prefetch') ?? headers.get('prefetch-count') ?? headers.get('activemq.prefetchSize')
+  if (value === undefined) return standard
+  if (!/^\d{1,9}$/.test(value)) {
+    throw new StompError('invalid-header', `prefetch is ${quote(value)}, not a number of messages.`)
+  }
+  return Number(value) || Infinity
+}

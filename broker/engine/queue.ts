@@ -1,0 +1,279 @@
+import type { Delivery, Message } from '../model/message.ts'
+import type { Consumer, Consumption, QueueInfo } from './engine.ts'
+
+/**
+ * One queue: what waits, who has credit, what came back. No I/O, no timers, and no step costs
+ * more with a longer backlog or more consumers.
+ */
+export class Queue {
+  readonly name: string
+  private readonly fresh = new Fifo<Entry>()
+  /** Everything in it is older than everything in `fresh`, because messages go out in order. */
+  private readonly returned = new OldestFirst()
+  /** Consumers with credit, each once, next one first. */
+  private readonly willing = new Fifo<LocalConsumption>()
+  private consumers = 0
+  private held = 0
+  private heldBytes = 0
+  private unacked = 0
+  private sequence = 0
+  private dispatching = false
+
+  constructor(name: string) {
+    this.name = name
+  }
+
+  /** Waiting or handed out. */
+  get size(): number {
+    return this.held
+  }
+
+  get bytes(): number {
+    return this.heldBytes
+  }
+
+  /** Nothing would be lost by forgetting it. */
+  get idle(): boolean {
+    return this.held === 0 && this.consumers === 0
+  }
+
+  push(message: Message): void {
+    this.held++
+    this.heldBytes += message.body.length
+    this.fresh.push(new Entry(this.name, message, 1, ++this.sequence, undefined))
+    this.dispatch()
+  }
+
+  /** False when the delivery was settled or returned before. */
+  ack(delivery: Delivery): boolean {
+    if (!this.takeBack(delivery)) return false
+    this.forget(delivery.message)
+    return true
+  }
+
+  /** Back to its place, for another consumer first if this one refused it. */
+  putBack(delivery: Delivery, refused: boolean): boolean {
+    const entry = this.takeBack(delivery)
+    if (!entry) return false
+    this.returned.push(
+      new Entry(
+        this.name,
+        entry.message,
+        entry.attempt + 1,
+        entry.sequence,
+        refused ? entry.holder : undefined,
+      ),
+    )
+    this.dispatch()
+    return true
+  }
+
+  consume(consumer: Consumer): Consumption {
+    this.consumers++
+    return new LocalConsumption(this, consumer)
+  }
+
+  info(): QueueInfo {
+    return {
+      queue: this.name,
+      ready: this.held - this.unacked,
+      unacked: this.unacked,
+      bytes: this.heldBytes,
+      consumers: this.consumers,
+    }
+  }
+
+  /** The consumption has credit again. */
+  join(consumption: LocalConsumption): void {
+    this.willing.push(consumption)
+    this.dispatch()
+  }
+
+  leave(consumption: LocalConsumption): void {
+    this.consumers--
+    this.willing.remove(consumption)
+  }
+
+  private takeBack(delivery: Delivery): Entry | undefined {
+    if (!(delivery instanceof Entry) || !delivery.out) return undefined
+    delivery.out = false
+    this.unacked--
+    return delivery
+  }
+
+  private forget(message: Message): void {
+    this.held--
+    this.heldBytes -= message.body.length
+  }
+
+  private dispatch(): void {
+    // A consumer may settle, cancel or send from inside `deliver`: the outer loop goes on with what it finds.
+    if (this.dispatching) return
+    this.dispatching = true
+    for (;;) {
+      const source = this.returned.peek() === undefined ? this.fresh : this.returned
+      const entry = source.peek()
+      if (entry === undefined) break
+      const consumption = this.pick(entry.refusedBy)
+      if (consumption === undefined) break
+      source.shift()
+      entry.holder = consumption
+      if (consumption.consumer.auto) {
+        this.forget(entry.message)
+      } else {
+        entry.out = true
+        this.unacked++
+      }
+      if (--consumption.credit > 0) this.willing.push(consumption)
+      else consumption.waiting = false
+      consumption.consumer.deliver(entry)
+    }
+    this.dispatching = false
+  }
+
+  /** The next consumer with credit, `refusedBy` only when there is no other. */
+  private pick(refusedBy: LocalConsumption | undefined): LocalConsumption | undefined {
+    const next = this.willing.shift()
+    if (next === undefined || next !== refusedBy) return next
+    const other = this.willing.shift()
+    if (other === undefined) return next
+    this.willing.unshift(next)
+    return other
+  }
+}
+
+class Entry implements Delivery {
+  readonly queue: string
+  readonly message: Message
+  readonly attempt: number
+  readonly sequence: number
+  readonly refusedBy: LocalConsumption | undefined
+  holder: LocalConsumption | undefined
+  /** Handed out and not settled. A return makes a new Entry, so a stale handle settles nothing. */
+  out = false
+
+  constructor(
+    queue: string,
+    message: Message,
+    attempt: number,
+    sequence: number,
+    refusedBy: LocalConsumption | undefined,
+  ) {
+    this.queue = queue
+    this.message = message
+    this.attempt = attempt
+    this.sequence = sequence
+    this.refusedBy = refusedBy
+  }
+}
+
+class LocalConsumption implements Consumption {
+  readonly consumer: Consumer
+  private readonly queue: Queue
+  credit = 0
+  cancelled = false
+  /** Stands in the queue's list of the willing. */
+  waiting = false
+
+  constructor(queue: Queue, consumer: Consumer) {
+    this.queue = queue
+    this.consumer = consumer
+  }
+
+  grant(credits: number): void {
+    this.credit += credits
+    if (this.waiting || this.cancelled || this.credit <= 0) return
+    this.waiting = true
+    this.queue.join(this)
+  }
+
+  cancel(): void {
+    if (this.cancelled) return
+    this.cancelled = true
+    this.queue.leave(this)
+  }
+}
+
+/** First in, first out, without moving the rest at each step. */
+class Fifo<T> {
+  private items: (T | undefined)[] = []
+  private head = 0
+
+  push(item: T): void {
+    this.items.push(item)
+  }
+
+  unshift(item: T): void {
+    if (this.head > 0) this.items[--this.head] = item
+    else this.items.unshift(item)
+  }
+
+  peek(): T | undefined {
+    return this.items[this.head]
+  }
+
+  remove(item: T): void {
+    const at = this.items.indexOf(item, this.head)
+    if (at >= 0) this.items.splice(at, 1)
+  }
+
+  shift(): T | undefined {
+    if (this.head >= this.items.length) return undefined
+    const item = this.items[this.head]
+    this.items[this.head++] = undefined
+    if (this.head === this.items.length) {
+      this.items = []
+      this.head = 0
+    } else if (this.head >= 1024 && this.head * 2 >= this.items.length) {
+      this.items = this.items.slice(this.head)
+      this.head = 0
+    }
+    return item
+  }
+}
+
+/** A binary heap by sequence. */
+class OldestFirst {
+  private readonly items: Entry[] = []
+
+  push(entry: Entry): void {
+    const { items } = this
+    let at = items.push(entry) - 1
+    while (at > 0) {
+      const parent = (at - 1) >> 1
+      const other = items[parent] as Entry // parent < at < length
+      if (other.sequence <= entry.sequence) break
+      items[at] = other
+      at = parent
+    }
+    items[at] = entry
+  }
+
+  peek(): Entry | undefined {
+    return this.items[0]
+  }
+
+  shift(): Entry | undefined {
+    const { items } = this
+    const first = items[0]
+    const last = items.pop()
+    if (last === undefined || items.length === 0) return first
+    let at = 0
+    for (;;) {
+      let child = 2 * at + 1
+      const left = items[child]
+      if (left === undefined) break
+      const right = items[child + 1]
+      let smaller = left
+      if (right !== undefined && right.sequence < left.sequence) {
+        smaller = right
+        child++
+      }
+      if (smaller.sequence >= last.sequence) break
+      items[at] = smaller
+      at = child
+    }
+    items[at] = last
+    return first
+  }
+}

@@ -1,0 +1,4 @@
+/** The public API of stomp-broker. */
+export { createBroker, VERSION, type Addresses, type Broker } from './broker.ts'
+export { OptionsError, type BrokerOptions, type Settings } from './options.ts'
+export type { Stats } from './model/stats.ts'

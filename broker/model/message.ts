@@ -1,0 +1,165 @@
+import { isUtf8 } from 'node:buffer'
+import type { Destination } from '../protocol/destination.ts'
+import { headerLine, joinFrame, type Headers, type Version } from '../protocol/frame.ts'
+import type { Wire } from './wire.ts'
+
+// Not passed on from SEND to MESSAGE: they speak of the sender's frame, or the broker writes its own.
+const stripped: ReadonlySet<string> = new Set([
+  'receipt',
+  'transaction',
+  'ack',
+  'subscription',
+  'message-id',
+  'destination',
+  'redelivered',
+  'delivery-count',
+  'session',
+  'login',
+  'passcode',
+  'x-stream-offset',
+  'x-max-length',
+  'content-length',
+])
+
+/** A published message. It renders itself once per distinct form, and equal forms share the very same bytes. */
+export class Message {
+  /** The `message-id` header, the same for every receiver. */
+  readonly id: string
+  readonly destination: Destination
+  /** As the sender gave them. */
+  readonly headers: Headers
+  readonly body: Buffer
+  private utf8: boolean | undefined
+  // Nearly always one form is asked for again and again: it is kept outside the map.
+  private lastSubscription: string | undefined
+  private lastAck: string | undefined
+  private lastVersion: Version | undefined
+  private lastWire: Wire | undefined
+  private lastPayload: Buffer | string = ''
+  private payloads: Map<string, Buffer | string> | undefined
+  private tails: Map<string, Buffer> | undefined
+
+  constructor(id: string, destination: Destination, headers: Headers, body: Buffer) {
+    this.id = id
+    this.destination = destination
+    this.headers = headers
+    this.body = body
+  }
+
+  /** Whether the body is UTF-8, and so the whole frame. */
+  get text(): boolean {
+    return (this.utf8 ??= isUtf8(this.body))
+  }
+
+  /**
+   * The MESSAGE frame for a topic subscription. Equal arguments return the identical object.
+   * `ack` is given in the client ack modes of 1.2, which MUST show one (1.2, SUBSCRIBE ack header).
+   */
+  render(subscription: string, ack: string | undefined, version: Version, wire: Wire): Buffer | string {
+    if (
+      this.lastSubscription === subscription &&
+      this.lastAck === ack &&
+      this.lastVersion === version &&
+      this.lastWire === wire
+    ) {
+      return this.lastPayload
+    }
+    const key = `${wire.name} ${version} ${ack ?? ''} ${subscription}`
+    this.payloads ??= new Map()
+    let payload = this.payloads.get(key)
+    if (payload === undefined) {
+      payload = this.dress(opening(subscription, ack, version), version, wire)
+      this.payloads.set(key, payload)
+    }
+    this.lastSubscription = subscription
+    this.lastAck = ack
+    this.lastVersion = version
+    this.lastWire = wire
+    return (this.lastPayload = payload)
+  }
+
+  /** The MESSAGE frame for the one consumer of a queue; `attempt` counts deliveries from 1. */
+  renderDelivery(
+    subscription: string,
+    ack: string | undefined,
+    version: Version,
+    wire: Wire,
+    attempt: number,
+  ): Buffer | string {
+    let head = `${opening(subscription, ack, version)}redelivered:${attempt > 1}\n`
+    if (attempt > 1) head += `delivery-count:${attempt - 1}\n`
+    return this.dress(head, version, wire)
+  }
+
+  private dress(head: string, version: Version, wire: Wire): Buffer | string {
+    if (this.text)
+      return wire.wrap(Buffer.from(head), this.tail(version, false), !(wire.octets && this.isOctets()))
+    const base64 = wire.binary === 'base64'
+    return wire.wrap(Buffer.from(head), this.tail(version, base64), base64)
+  }
+
+  private isOctets(): boolean {
+    return this.headers.get('content-type')?.startsWith('application/octet-stream') ?? false
+  }
+
+  /** All of the frame that does not depend on the subscription. */
+  private tail(version: Version, base64: boolean): Buffer {
+    const key = base64 ? `${version} base64` : version
+    let tail = this.tails?.get(key)
+    if (tail !== undefined) return tail
+    const body = base64 ? Buffer.from(this.body.toString('base64')) : this.body
+    let head = `message-id:${this.id}\n${headerLine('destination', this.destination.name, version)}`
+    for (const [name, value] of this.headers) {
+      if (stripped.has(name) || (name === 'persistent' && value !== 'true')) continue
+      head += headerLine(name, value, version)
+    }
+    if (base64) head += 'content-transfer-encoding:base64\n'
+    // 1.2, SHOULD: content-length always, in bytes.
+    tail = joinFrame(Buffer.from(`${head}content-length:${body.length}\n\n`), body)
+    this.tails ??= new Map()
+    this.tails.set(key, tail)
+    return tail
+  }
+}
+
+function opening(subscription: string, ack: string | undefined, version: Version): string {
+  const head = `MESSAGE\n${headerLine('subscription', subscription, version)}`
+  return ack === undefined ? head : `${head}ack:${ack}\n`
+}
+
+/** Message ids: short, URL-safe, never repeated by another run of the broker. */
+export class MessageIds {
+  private readonly prefix: string
+  private count = 0
+
+  /** `node` tells runs and nodes apart; letters and digits. */
+  constructor(node: string) {
+    this.prefix = `${node}-`
+  }
+
+  next(): string {
+    return this.prefix + (++this.count).toString(36)
+  }
+
+  /** Whether this run has given out `id`. */
+  minted(id: string): boolean {
+    const count = parseInt(id.slice(this.prefix.length), 36)
+    return id.startsWith(this.prefix) && count >= 1 && count <= this.count
+  }
+}
+
+/** A message handed to one consumer of a queue, until it is acked, nacked or released. */
+export interface Delivery {
+  readonly queue: string
+  readonly message: Message
+  /** From 1; above 1 the client sees `redelivered:true`. */
+  readonly attempt: number
+}
+
+/**
+ * What can be done to an engine. `nack` is a refusal by the client, `release` a return without a
+ * word, as when its session ended; both put the message back in its place.
+ */
+export type Op =
+  | { readonly type: 'send'; readonly message: Message }
+  | { readonly type: 'ack' | 'nack' | 'release'; readonly delivery: Delivery }

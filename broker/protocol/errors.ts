@@ -1,0 +1,52 @@
+/**
+ * Every reason the broker has to send an ERROR frame: one row a code. `message` is the ERROR's
+ * `message` header (no colon in it, so that a 1.0 client reads it unescaped); `close` is the
+ * WebSocket close code that follows. A STOMP ERROR always ends the connection (1.2, ERROR).
+ */
+const table = {
+  'malformed-frame': { message: 'malformed frame', close: 1002 },
+  'frame-too-large': { message: 'frame over a limit', close: 1009 },
+  'unknown-command': { message: 'unknown command', close: 1002 },
+  'unsupported-version': { message: 'no supported protocol version', close: 1002 },
+  'not-connected': { message: 'not connected', close: 1002 },
+  'already-connected': { message: 'already connected', close: 1002 },
+  'connect-timeout': { message: 'CONNECT took too long', close: 1002 },
+  'missing-header': { message: 'missing header', close: 1002 },
+  'invalid-header': { message: 'invalid header', close: 1002 },
+  'invalid-destination': { message: 'invalid destination', close: 1002 },
+  'unsupported-destination': { message: 'unsupported destination', close: 1008 },
+  'duplicate-subscription': { message: 'duplicate subscription id', close: 1002 },
+  'unknown-transaction': { message: 'unknown transaction', close: 1002 },
+  'duplicate-transaction': { message: 'duplicate transaction', close: 1002 },
+  'transaction-limit': { message: 'transaction over a limit', close: 1008 },
+  'unknown-ack': { message: 'unknown ack id', close: 1002 },
+  'queue-full': { message: 'queue full', close: 1008 },
+  'binary-over-text': { message: 'message is not text', close: 1003 },
+  'heart-beat-lost': { message: 'heart-beat lost', close: 1002 },
+  'slow-consumer': { message: 'send limit exceeded', close: 4500 },
+  internal: { message: 'internal error', close: 1011 },
+} as const satisfies Record<string, { message: string; close: number }>
+
+export type ErrorCode = keyof typeof table
+
+/** A refusal that the client is told of: `detail` becomes the body of the ERROR frame. */
+export class StompError extends Error {
+  readonly code: ErrorCode
+  /** The ERROR's `message` header. */
+  readonly summary: string
+  /** The WebSocket close code that follows the ERROR. */
+  readonly closeCode: number
+
+  constructor(code: ErrorCode, detail: string) {
+    super(detail)
+    this.name = 'StompError'
+    this.code = code
+    this.summary = table[code].message
+    this.closeCode = table[code].close
+  }
+}
+
+/** Client text in an error: short and without control characters. */
+export function quote(text: string): string {
+  return JSON.stringify(text.length > 80 ? `${text.slice(0, 80)}…` : text)
+}

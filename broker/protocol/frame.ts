@@ -1,0 +1,89 @@
+/** Frames, the header escaping of each version, and encoding. */
+
+export type Version = '1.0' | '1.1' | '1.2'
+
+/** Highest first: the order in which `accept-version` is answered. */
+export const VERSIONS: readonly Version[] = ['1.2', '1.1', '1.0']
+
+export const COMMANDS = [
+  'CONNECT',
+  'STOMP',
+  'SEND',
+  'SUBSCRIBE',
+  'UNSUBSCRIBE',
+  'ACK',
+  'NACK',
+  'BEGIN',
+  'COMMIT',
+  'ABORT',
+  'DISCONNECT',
+  'CONNECTED',
+  'MESSAGE',
+  'RECEIPT',
+  'ERROR',
+] as const
+export type Command = (typeof COMMANDS)[number]
+
+/** Of a repeated header the first occurrence is kept (1.2, Repeated Header Entries). */
+export type Headers = ReadonlyMap<string, string>
+
+export interface Frame {
+  readonly command: Command
+  readonly headers: Headers
+  readonly body: Buffer
+}
+
+export const NO_BODY: Buffer = Buffer.alloc(0)
+
+const needsEscape = { '1.0': /[\n]/, '1.1': /[\n:\\]/, '1.2': /[\r\n:\\]/ }
+// 1.0 knows no escapes; a line feed is still written as one, or a value could add headers of its own.
+const escapable = { '1.0': /[\n]/g, '1.1': /[\n:\\]/g, '1.2': /[\r\n:\\]/g }
+const escapes: Record<string, string> = { '\n': '\\n', '\r': '\\r', ':': '\\c', '\\': '\\\\' }
+
+/** Escapes a header name or value (1.2 and 1.1, Value Encoding). */
+export function escape(text: string, version: Version): string {
+  if (!needsEscape[version].test(text)) return text
+  return text.replace(escapable[version], (character) => escapes[character] ?? character)
+}
+
+const unescapes: Record<string, string> = { '\\n': '\n', '\\r': '\r', '\\c': ':', '\\\\': '\\' }
+
+/** Undoes `escape`; undefined where an escape is not one of the version's (a fatal error, 1.2 Value Encoding). */
+export function unescape(text: string, version: Version): string | undefined {
+  if (version === '1.0' || !text.includes('\\')) return text
+  let valid = true
+  const plain = text.replace(/\\[^]?/g, (sequence) => {
+    const character = unescapes[sequence]
+    // \r is an escape of 1.2 only.
+    if (character === undefined || (character === '\r' && version === '1.1')) valid = false
+    return character ?? ''
+  })
+  return valid ? plain : undefined
+}
+
+/** One header line, escaped. */
+export function headerLine(name: string, value: string, version: Version): string {
+  return `${escape(name, version)}:${escape(value, version)}\n`
+}
+
+/** A whole frame as bytes. CONNECT and CONNECTED are never escaped (1.2, Value Encoding). */
+export function encode(
+  command: Command,
+  headers: Iterable<readonly [string, string]>,
+  body: Buffer,
+  version: Version,
+): Buffer {
+  const escaping = command === 'CONNECT' || command === 'CONNECTED' ? '1.0' : version
+  let head = `${command}\n`
+  for (const [name, value] of headers) head += headerLine(name, value, escaping)
+  return joinFrame(Buffer.from(`${head}\n`), body)
+}
+
+/** Head (with its blank line), body and the closing NUL in one piece. */
+export function joinFrame(head: Buffer, body: Buffer): Buffer {
+  const frame = Buffer.allocUnsafe(head.length + body.length + 1)
+  head.copy(frame, 0)
+  body.copy(frame, head.length)
+  frame[frame.length - 1] = 0
+  return frame
+}

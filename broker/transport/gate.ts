@@ -1,0 +1,330 @@
+import { isUtf8 } from 'node:buffer'
+import { randomBytes } from 'node:crypto'
+import type { IncomingMessage, ServerResponse } from 'node:http'
+import { createRequire } from 'node:module'
+import type { Wire } from '../model/wire.ts'
+import type { Accept } from './connection.ts'
+import {
+  HttpConnection,
+  type HttpOptions,
+  readMessages,
+  sockJsHttpWire,
+  type SockJsSession,
+} from './sockjs.ts'
+
+export interface SockJsOptions extends HttpOptions {
+  endpoints: readonly string[]
+  /** Why a request is refused, as a sentence, judged by its Origin; undefined when it is welcome. */
+  refuse(request: IncomingMessage): string | undefined
+  /** Who may frame the iframe page: a CSP source list such as `'self' https://example.org`. */
+  frameAncestors: string
+  /** HTTP sessions in all, those included that are closed but not yet forgotten. */
+  maxSessions: number
+  binary: Exclude<Wire['binary'], 'native'>
+  accept: Accept
+}
+
+type Handler = (request: IncomingMessage, response: ServerResponse) => boolean
+
+interface SockJsLibrary {
+  createServer(options: object): { listener(): { getHandler(): Handler } }
+}
+
+/** The package has no types, and its sessions are reachable only through its insides. */
+const load = createRequire(import.meta.url)
+const VERSION = '0.3.24'
+
+/** The requests that bring frames to the peer, by the last segment of their path. */
+const receiving = new Map([
+  ['xhr', { method: 'POST', name: 'xhr-polling' }],
+  ['xhr_streaming', { method: 'POST', name: 'xhr-streaming' }],
+  ['eventsource', { method: 'GET', name: 'eventsource' }],
+  ['htmlfile', { method: 'GET', name: 'htmlfile' }],
+  ['jsonp', { method: 'GET', name: 'jsonp-polling' }],
+])
+/** The methods of all transports, for preflights. */
+const methods = new Map([
+  ...[...receiving].map(([path, { method }]) => [path, method] as const),
+  ['xhr_send', 'POST'],
+  ['jsonp_send', 'POST'],
+])
+
+const SESSION_PATH = /^\/[^/.]+\/([\w-]{1,64})\/([a-z_]+)\/?$/
+const IFRAME_PATH = /^\/iframe[0-9-.a-z_]*\.html\/?$/
+const INFO_PATH = /^\/info\/?$/
+const RAW_PATH = /^\/websocket\/?$/
+const YEAR = 365 * 24 * 60 * 60
+/** Longer than any session: `sockjs` needs numbers for timers that are kept by HttpConnection. */
+const NEVER = 2 ** 31 - 1
+
+/**
+ * The HTTP side of SockJS. Every request passes here before `sockjs` sees it: that package trusts
+ * origins, session ids and body sizes, and keeps one table of sessions for the whole process.
+ * It is left with the responses that carry frames, the greeting, and the iframe page.
+ */
+export class SockJs {
+  private readonly options: SockJsOptions
+  private readonly endpoints: readonly string[]
+  private readonly wire: Wire
+  private readonly connections = new Map<string, HttpConnection>()
+  /** Keeps our sessions apart from those of another broker in this process. */
+  private readonly prefix = randomBytes(8).toString('hex')
+  private readonly pass: Handler
+  private readonly find: (id: string) => SockJsSession | null
+  private closed = false
+
+  constructor(options: SockJsOptions) {
+    const { version } = load('sockjs/package.json') as { version: string }
+    if (version !== VERSION) throw new Error(`sockjs ${VERSION} is needed for its insides, found ${version}`)
+    const library = load('sockjs') as SockJsLibrary
+    const { Session } = load('sockjs/lib/transport') as { Session: { bySessionId: SockJs['find'] } }
+
+    this.options = options
+    // The longest first, so that one endpoint may lie below another.
+    this.endpoints = options.endpoints.toSorted((a, b) => b.length - a.length)
+    this.wire = sockJsHttpWire(options.binary)
+    this.find = (id) => Session.bySessionId(id)
+    const server = library.createServer({
+      prefix: '',
+      websocket: false,
+      disable_cors: true,
+      sockjs_url: '/sockjs.min.js',
+      response_limit: options.responseLimit,
+      heartbeat_delay: NEVER,
+      disconnect_delay: NEVER,
+      log: (severity: string, line: string) => {
+        if (severity === 'error') options.warn(line)
+      },
+    })
+    this.pass = server.listener().getHandler()
+  }
+
+  /** True when the request was below an endpoint and has been answered, or will be. */
+  handle(request: IncomingMessage, response: ServerResponse): boolean {
+    const path = request.url?.split('?', 1)[0] ?? ''
+    const endpoint = this.endpoints.findIndex((prefix) => path === prefix || path.startsWith(`${prefix}/`))
+    const prefix = this.endpoints[endpoint]
+    if (prefix === undefined) return false
+    try {
+      this.route(request, response, endpoint, path.slice(prefix.length))
+    } catch (error) {
+      this.options.warn(`SockJS request failed: ${String(error)}`)
+      if (response.headersSent) response.destroy()
+      else answer(response, 500, 'Internal error.')
+    }
+    return true
+  }
+
+  /** Ends every session and forgets it, timers included. */
+  close(): void {
+    this.closed = true
+    for (const connection of this.connections.values()) connection.discard()
+  }
+
+  private route(request: IncomingMessage, response: ServerResponse, endpoint: number, path: string): void {
+    const [, session, transport = ''] = SESSION_PATH.exec(path) ?? []
+    if (session !== undefined) nameForeignPage(request)
+    const refusal = this.options.refuse(request)
+    if (refusal !== undefined) return answer(response, 403, refusal)
+    if (this.closed) return answer(response, 503, 'The broker is shutting down.')
+
+    allowOrigin(request, response)
+    if (path === '' || path === '/') return this.forward(request, response, '/')
+    if (INFO_PATH.test(path)) return sendInfo(request, response)
+    if (IFRAME_PATH.test(path)) {
+      // Whoever frames this page can talk through it with the origin of the broker.
+      response.setHeader('Content-Security-Policy', `frame-ancestors ${this.options.frameAncestors}`)
+      return this.forward(request, response, path)
+    }
+    const upgrade = RAW_PATH.test(path) || (session !== undefined && transport === 'websocket')
+    if (upgrade) return refuseMethod(request, response, 'GET', 400, 'Can "Upgrade" only to "WebSocket".')
+    const method = methods.get(transport)
+    if (session === undefined || method === undefined) return notFound(response)
+    if (request.method === 'OPTIONS') return sendPreflight(request, response, method)
+    if (request.method !== method) return refuseMethod(request, response, method)
+
+    // Rewritten, an id cannot be the name of an inherited property, nor reach another endpoint or broker.
+    const id = `${this.prefix}-${endpoint}-${session}`
+    const kind = receiving.get(transport)
+    if (kind === undefined) this.send(request, response, id, transport)
+    else this.receive(request, response, id, transport, kind.name)
+  }
+
+  private forward(request: IncomingMessage, response: ServerResponse, path: string): void {
+    request.url = path
+    this.pass(request, response)
+  }
+
+  private receive(
+    request: IncomingMessage,
+    response: ServerResponse,
+    id: string,
+    transport: string,
+    name: string,
+  ): void {
+    const { accept, maxSessions } = this.options
+    let connection = this.connections.get(id)
+    if (connection === undefined && this.connections.size >= maxSessions) {
+      return answer(
+        response,
+        503,
+        `The broker holds ${maxSessions} SockJS sessions and takes no more for now.`,
+      )
+    }
+    const second = connection?.receiving
+    const query = request.url?.split('?').slice(1).join('?')
+    // Its body says nothing, but unread it would hide that the peer has left.
+    request.resume()
+    response.setHeader('X-Accel-Buffering', 'no')
+    response.setHeader('Cache-Control', NO_CACHE)
+    this.forward(request, response, `/0/${id}/${transport}?${query ?? ''}`)
+
+    const session = this.find(id)
+    // None was opened when `sockjs` refused the request, such as a jsonp one without a callback.
+    if (session === null || second) return
+    if (connection !== undefined) return connection.attach(response)
+    const info = { transport: name, address: request.socket.remoteAddress ?? 'unknown' }
+    connection = new HttpConnection(info, this.wire, session, this.options)
+    this.connections.set(id, connection)
+    session.connection.on('close', () => this.connections.delete(id))
+    connection.attach(response)
+    connection.start(accept)
+  }
+
+  /** Takes the messages of an `xhr_send` or `jsonp_send` request. */
+  private send(request: IncomingMessage, response: ServerResponse, id: string, transport: string): void {
+    const connection = this.connections.get(id)
+    if (connection === undefined) return notFound(response)
+    const jsonp = transport === 'jsonp_send'
+    response.setHeader('Cache-Control', NO_CACHE)
+    this.collect(request, response, connection, (body) => {
+      const form = jsonp && request.headers['content-type']?.startsWith('application/x-www-form-urlencoded')
+      const text = body.toString()
+      const payload = form ? (new URLSearchParams(text).get('d') ?? '') : text
+      const messages = isUtf8(body) && payload !== '' ? readMessages(payload) : undefined
+      if (messages === undefined) {
+        connection.room += body.length
+        return answer(
+          response,
+          500,
+          payload === '' || isJson(payload) ? 'Payload expected.' : 'Broken JSON encoding.',
+        )
+      }
+      connection.post(messages, body.length, () =>
+        jsonp ? answer(response, 200, 'ok') : answer(response, 204),
+      )
+    })
+  }
+
+  /** Gathers a body out of the session's room, so that many POSTs at a time are bounded like one. */
+  private collect(
+    request: IncomingMessage,
+    response: ServerResponse,
+    connection: HttpConnection,
+    use: (body: Buffer) => void,
+  ): void {
+    const chunks: Buffer[] = []
+    let size = 0
+    let refused = false
+    const refuse = (): void => {
+      refused = true
+      connection.room += size
+      size = chunks.length = 0
+      const { maxBatch } = this.options
+      answer(response, 413, `The messages sent at a time may have ${maxBatch} bytes in all, these have more.`)
+    }
+    if (Number(request.headers['content-length'] ?? 0) > connection.room) refuse()
+    request.on('data', (chunk: Buffer) => {
+      connection.received += chunk.length
+      if (refused) return
+      if (chunk.length > connection.room) return refuse()
+      connection.room -= chunk.length
+      size += chunk.length
+      chunks.push(chunk)
+    })
+    request.on('end', () => {
+      if (refused) return
+      const body = Buffer.concat(chunks, size)
+      // From here on the bytes are accounted for by whoever uses them.
+      size = 0
+      use(body)
+    })
+    request.on('close', () => {
+      connection.room += size
+    })
+    request.on('error', () => {})
+  }
+}
+
+const NO_CACHE = 'no-store, no-cache, no-transform, must-revalidate, max-age=0'
+
+function answer(response: ServerResponse, status: number, text = ''): void {
+  response.statusCode = status
+  response.setHeader('Content-Type', 'text/plain; charset=UTF-8')
+  response.end(text)
+}
+
+function notFound(response: ServerResponse): void {
+  answer(response, 404, '404 Error: Page not found\n')
+}
+
+/** 405 for another method than the one expected, else the given answer. */
+function refuseMethod(
+  request: IncomingMessage,
+  response: ServerResponse,
+  method: string,
+  status = 405,
+  text = '',
+): void {
+  if (request.method === method) return answer(response, status, text)
+  response.setHeader('Allow', method)
+  answer(response, 405)
+}
+
+/**
+ * Scripts and frames of a foreign page are fetched without an Origin, and their answers tell that
+ * page what the broker says. Browsers give them away; then the page's address counts as the Origin.
+ */
+function nameForeignPage(request: IncomingMessage): void {
+  const { headers } = request
+  const site = headers['sec-fetch-site']
+  if (headers.origin !== undefined || site === undefined || site === 'same-origin' || site === 'none') return
+  const page = headers.referer
+  headers.origin = page !== undefined && URL.canParse(page) ? new URL(page).origin : 'null'
+}
+
+/** Only after the origin was found welcome. */
+function allowOrigin(request: IncomingMessage, response: ServerResponse): void {
+  const { origin } = request.headers
+  response.setHeader('Vary', 'Origin')
+  response.setHeader('Access-Control-Allow-Origin', origin ?? '*')
+  if (origin !== undefined) response.setHeader('Access-Control-Allow-Credentials', 'true')
+}
+
+function sendPreflight(request: IncomingMessage, response: ServerResponse, method: string): void {
+  const headers = request.headers['access-control-request-headers']
+  if (headers !== undefined) response.setHeader('Access-Control-Allow-Headers', headers)
+  response.setHeader('Access-Control-Allow-Methods', `OPTIONS, ${method}`)
+  response.setHeader('Access-Control-Max-Age', YEAR)
+  response.setHeader('Cache-Control', `public, max-age=${YEAR}`)
+  response.setHeader('Expires', new Date(Date.now() + YEAR * 1000).toUTCString())
+  response.writeHead(204).end()
+}
+
+function sendInfo(request: IncomingMessage, response: ServerResponse): void {
+  if (request.method === 'OPTIONS') return sendPreflight(request, response, 'GET')
+  if (request.method !== 'GET') return refuseMethod(request, response, 'GET')
+  const entropy = randomBytes(4).readUInt32LE()
+  response.setHeader('Content-Type', 'application/json; charset=UTF-8')
+  response.setHeader('Cache-Control', NO_CACHE)
+  response.end(JSON.stringify({ websocket: true, origins: ['*:*'], cookie_needed: false, entropy }))
+}
+
+function isJson(text: string): boolean {
+  try {
+    JSON.parse(text)
+    return true
+  } catch {
+    return false
+  }
+}

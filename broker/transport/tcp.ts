@@ -1,0 +1,51 @@
+import type { Server, Socket } from 'node:net'
+import type { Wire } from '../model/wire.ts'
+import { SocketConnection, type Accept } from './connection.ts'
+
+/** Frames as they are. */
+const wire: Wire = {
+  name: 'plain',
+  binary: 'native',
+  octets: false,
+  wrap: (head, tail) => (tail.length === 0 ? head : Buffer.concat([head, tail])),
+}
+
+/** STOMP without WebSocket, for services and for Spring's broker relay. */
+class TcpConnection extends SocketConnection {
+  readonly wire = wire
+
+  constructor(transport: 'tcp' | 'tls', socket: Socket, accept: Accept) {
+    super({ transport, address: socket.remoteAddress ?? 'unknown' }, socket)
+    socket.on('close', () => this.ended())
+    // 'close' follows.
+    socket.on('error', () => {})
+    this.receiver = accept(this)
+    socket.on('data', (chunk) => this.receiver?.data(chunk))
+  }
+
+  pause(): void {
+    this.socket.pause()
+  }
+
+  resume(): void {
+    this.socket.resume()
+  }
+
+  terminate(): void {
+    this.socket.destroy()
+  }
+
+  /** TCP has no close codes: the ERROR before it says why. */
+  protected finish(): void {
+    // What still arrives must be read, or the peer gets a reset that may swallow the ERROR.
+    this.socket.resume()
+    this.socket.end()
+  }
+}
+
+/** Serves STOMP on a listening net or tls server. */
+export function serveTcp(server: Server, transport: 'tcp' | 'tls', accept: Accept): void {
+  server.on(transport === 'tcp' ? 'connection' : 'secureConnection', (socket: Socket) => {
+    new TcpConnection(transport, socket, accept)
+  })
+}

@@ -1,0 +1,184 @@
+import { STATUS_CODES, type IncomingMessage } from 'node:http'
+import type { Socket } from 'node:net'
+import type { Duplex } from 'node:stream'
+import { WebSocketServer, type RawData, type WebSocket } from 'ws'
+import type { Wire } from '../model/wire.ts'
+import { SocketConnection, type Accept, type ConnectionInfo } from './connection.ts'
+import type { Route } from './route.ts'
+
+const TEXT = 0x1
+const BINARY = 0x2
+const NUL = Buffer.from([0])
+
+/** Writes the header of an unmasked, final WebSocket frame (RFC 6455, 5.2) for `length` bytes of payload, and room for them. */
+function frameFor(length: number, opcode: number): { frame: Buffer; at: number } {
+  const at = length < 126 ? 2 : length < 65_536 ? 4 : 10
+  const frame = Buffer.allocUnsafe(at + length)
+  frame[0] = 0x80 | opcode
+  if (at === 2) {
+    frame[1] = length
+  } else if (at === 4) {
+    frame[1] = 126
+    frame.writeUInt16BE(length, 2)
+  } else {
+    frame[1] = 127
+    frame.writeUInt32BE(0, 2)
+    frame.writeUInt32BE(length, 6)
+  }
+  return { frame, at }
+}
+
+/** One WebSocket message in one frame, as a server sends it. */
+export function webSocketFrame(payload: Buffer, opcode: number = TEXT): Buffer {
+  const { frame, at } = frameFor(payload.length, opcode)
+  payload.copy(frame, at)
+  return frame
+}
+
+/** One STOMP frame is one WebSocket message, text where it can be: clients such as stompjs on React Native rely on it. */
+function webSocketWire(octets: boolean): Wire {
+  return {
+    name: octets ? 'websocket-binary' : 'websocket',
+    binary: 'native',
+    octets,
+    wrap(head, tail, text) {
+      const { frame, at } = frameFor(head.length + tail.length, text ? TEXT : BINARY)
+      head.copy(frame, at)
+      tail.copy(frame, at + head.length)
+      return frame
+    },
+  }
+}
+
+const wire = webSocketWire(false)
+const octetsWire = webSocketWire(true)
+
+/**
+ * `ws` reads, answers pings and closes; rendered frames are written to the socket under it, which
+ * is ours since `upgrade`. Both write whole frames only, so they cannot tear each other's.
+ */
+export class WebSocketConnection extends SocketConnection {
+  wire: Wire
+  protected readonly ws: WebSocket
+
+  constructor(info: ConnectionInfo, socket: Socket, ws: WebSocket, ownWire: Wire = wire) {
+    super(info, socket)
+    this.wire = ownWire
+    this.ws = ws
+    ws.on('close', () => this.ended())
+    // 'close' follows; ws has told the peer already, with 1009 for a message over the limit.
+    ws.on('error', () => {})
+  }
+
+  /** Starts listening. `finishCut`: a STOMP frame without its NUL ends with its WebSocket message. */
+  open(accept: Accept, finishCut: boolean): void {
+    this.receiver = accept(this)
+    let first = true
+    this.ws.on('message', (data: RawData, isBinary: boolean) => {
+      // Who writes binary messages asks for them.
+      if (first && isBinary) this.wire = octetsWire
+      first = false
+      const chunk = data as Buffer // ws hands over Buffers: binaryType is left at nodebuffer
+      this.receiver?.data(chunk)
+      if (finishCut && isCut(chunk)) this.receiver?.data(NUL)
+    })
+  }
+
+  override ping(): void {
+    if (this.ws.readyState === this.ws.OPEN) this.ws.ping()
+  }
+
+  pause(): void {
+    this.ws.pause()
+  }
+
+  resume(): void {
+    this.ws.resume()
+  }
+
+  terminate(): void {
+    this.ws.terminate()
+  }
+
+  protected finish(code: number, reason: string): void {
+    // The peer's close frame must be read for an orderly end.
+    this.ws.resume()
+    this.ws.close(code, reason)
+  }
+}
+
+/** Some React Native builds cut an outgoing frame at its NUL. */
+function isCut(chunk: Buffer): boolean {
+  let end = chunk.length
+  while (end > 0 && (chunk[end - 1] === 10 || chunk[end - 1] === 13)) end--
+  return end > 0 && chunk[end - 1] !== 0
+}
+
+const subprotocols = ['v12.stomp', 'v11.stomp', 'v10.stomp', 'stomp']
+
+/** The highest version offered, or none at all: with only unknown names the browser itself then ends the handshake. */
+export function chooseSubprotocol(offered: ReadonlySet<string>): string | false {
+  return subprotocols.find((name) => offered.has(name)) ?? false
+}
+
+export interface WebSocketsOptions {
+  /** What lies at a request's path. */
+  route(request: IncomingMessage): Route
+  /** Why a request is refused, or undefined. */
+  refuse(request: IncomingMessage): string | undefined
+  accept: Accept
+  /** The SockJS session for an upgrade below a SockJS path. */
+  sockJs(info: ConnectionInfo, socket: Socket, ws: WebSocket): void
+  /** Bytes of one WebSocket message. */
+  maxMessage: number
+  /** Accept STOMP frames whose NUL was cut off at the end of a WebSocket message. */
+  finishCut: boolean
+}
+
+/** Answers `upgrade` requests, for raw STOMP and for the SockJS websocket transport. */
+export class WebSockets {
+  private readonly options: WebSocketsOptions
+  private readonly server: WebSocketServer
+
+  constructor(options: WebSocketsOptions) {
+    this.options = options
+    this.server = new WebSocketServer({
+      noServer: true,
+      clientTracking: false,
+      maxPayload: options.maxMessage,
+      perMessageDeflate: false,
+      handleProtocols: chooseSubprotocol,
+    })
+  }
+
+  upgrade(request: IncomingMessage, duplex: Duplex, head: Buffer): void {
+    const socket = duplex as Socket // node:http hands over the TCP or TLS socket
+    socket.on('error', () => socket.destroy())
+    const route = this.options.route(request)
+    if (route !== 'stomp' && route !== 'sockjs-websocket') {
+      return refuseUpgrade(socket, 404, `No STOMP endpoint at ${request.url ?? ''}.`)
+    }
+    const refusal = this.options.refuse(request)
+    if (refusal !== undefined) return refuseUpgrade(socket, 403, refusal)
+    this.server.handleUpgrade(request, socket, head, (ws) => {
+      const address = socket.remoteAddress ?? 'unknown'
+      if (route === 'sockjs-websocket') {
+        this.options.sockJs({ transport: 'sockjs-websocket', address }, socket, ws)
+      } else {
+        new WebSocketConnection({ transport: 'websocket', address }, socket, ws).open(
+          this.options.accept,
+          this.options.finishCut,
+        )
+      }
+    })
+  }
+}
+
+function refuseUpgrade(socket: Socket, status: number, sentence: string): void {
+  const body = `${sentence}\n`
+  socket.end(
+    `HTTP/1.1 ${status} ${STATUS_CODES[status]}\r\n` +
+      'Connection: close\r\nContent-Type: text/plain; charset=utf-8\r\n' +
+      `Content-Length: ${Buffer.byteLength(body)}\r\n\r\n${body}`,
+  )
+}
