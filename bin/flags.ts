@@ -48,7 +48,8 @@ function parseValue(row: Row<unknown>, text: string): Value {
 
 /** A default as one would type it. */
 export function showDefault(row: Row<unknown>): string {
-  const text = `${(row.default ?? '') as Value}`
+  const value = row.default as Value | undefined
+  const text = typeof value === 'object' ? value.join(',') : String(value ?? '')
   if (text === '') return 'none'
   if (row.kind !== 'bytes') return text
   const unit = ['g', 'm', 'k'].find((letter) => Number(text) % (units[letter] ?? 1) === 0)

@@ -295,7 +295,7 @@ function line(text: string, from: number, to: number): string {
 }
 
 function trim(headers: Map<string, string>): void {
-  for (const [name, value] of [...headers]) {
+  for (const [name, value] of headers) {
     const plain = name.trim()
     if (plain !== name) headers.delete(name)
     if (plain === name || !headers.has(plain)) headers.set(plain, trimmed.has(plain) ? value.trim() : value)

@@ -14,13 +14,17 @@ const wire: Wire = {
 class TcpConnection extends SocketConnection {
   readonly wire = wire
 
-  constructor(transport: 'tcp' | 'tls', socket: Socket, accept: Accept) {
+  constructor(transport: 'tcp' | 'tls', socket: Socket) {
     super({ transport, address: socket.remoteAddress ?? 'unknown' }, socket)
     socket.on('close', () => this.ended())
     // 'close' follows.
     socket.on('error', () => {})
+  }
+
+  /** Starts listening. */
+  open(accept: Accept): void {
     this.receiver = accept(this)
-    socket.on('data', (chunk) => this.receiver?.data(chunk))
+    this.socket.on('data', (chunk) => this.receiver?.data(chunk))
   }
 
   pause(): void {
@@ -46,6 +50,6 @@ class TcpConnection extends SocketConnection {
 /** Serves STOMP on a listening net or tls server. */
 export function serveTcp(server: Server, transport: 'tcp' | 'tls', accept: Accept): void {
   server.on(transport === 'tcp' ? 'connection' : 'secureConnection', (socket: Socket) => {
-    new TcpConnection(transport, socket, accept)
+    new TcpConnection(transport, socket).open(accept)
   })
 }
