@@ -143,10 +143,11 @@ export class HttpConnection extends GatheringConnection {
   attach(response: ServerResponse): void {
     this.received++
     const earlier = this.response
-    // It has ended, or this one would not be the receiver. A peer that asks again and again without reading must not
-    // pile responses up.
-    if (earlier !== undefined && !earlier.writableFinished) earlier.destroy()
+    // In this turn of the loop TLS may not yet have said that all of it was sent.
+    if (earlier !== undefined) setImmediate(() => this.checkRead(earlier))
     this.response = response
+    // A quiet session may have nothing to say for long.
+    response.setTimeout(0)
     // Nobody else listens, and the peer may leave at any time.
     response.on('error', () => {})
     response.on('drain', () => this.relieve())
@@ -181,8 +182,8 @@ export class HttpConnection extends GatheringConnection {
     this.queue.length = this.queued = 0
     this.farewell ??= [3000, 'Go away!']
     this.shut()
-    const response = this.response
-    if (response !== undefined && response.writableLength > 0) response.destroy()
+    if (this.response !== undefined && this.response.writableLength > 0) this.response.destroy()
+    this.response = undefined
   }
 
   /** Ends the session and its memory: the peer will not even be told again that it was closed. */
@@ -214,8 +215,8 @@ export class HttpConnection extends GatheringConnection {
     }
     const response = this.response
     if (response !== undefined && !this.receiving && response.writableLength > 0) {
-      // The response has ended and the peer is to read it. This timer starts anew with each byte it takes.
-      response.setTimeout(this.options.disconnectDelay, () => response.destroy())
+      // The response has ended and the peer is to read it. This timer starts anew whenever the peer takes some.
+      response.setTimeout(this.options.disconnectDelay, () => this.terminate())
     }
     if (this.farewell !== undefined && this.queue.length === 0) this.shut()
     this.relieve()
@@ -252,6 +253,16 @@ export class HttpConnection extends GatheringConnection {
     }
   }
 
+  /**
+   * A peer that makes the next request has read the earlier response to its end. One that has not
+   * would make responses pile up, and what destroys them loses messages, so its session ends too.
+   */
+  private checkRead(earlier: ServerResponse): void {
+    if (earlier.writableFinished || earlier.destroyed) return
+    earlier.destroy()
+    this.terminate()
+  }
+
   /** A response has been taken by the system, or its peer has left it. */
   private detach(response: ServerResponse): void {
     if (response !== this.response) return
@@ -281,6 +292,7 @@ export class HttpConnection extends GatheringConnection {
     clearTimeout(this.absence)
     this.queue.length = this.queued = 0
     if (this.response !== undefined && !this.response.writableFinished) this.response.destroy()
+    this.response = undefined
     this.leave()
   }
 

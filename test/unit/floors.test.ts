@@ -65,7 +65,7 @@ describe('the linter keeps the floors: a lower one never imports a higher one', 
   test.each(refused.map((row, index) => [...row, index] as const))(
     '%s/ may not have: %s',
     (floor, _text, index) => {
-      expect(complaints(floor, index)).toHaveLength(1)
+      expect(complaints(floor, index)).not.toEqual([])
     },
   )
   test.each(allowed.map((row, index) => [...row, refused.length + index] as const))(
