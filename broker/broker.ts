@@ -47,6 +47,10 @@ const SOCKJS_DISCONNECT_DELAY = 5_000
 /** Bytes after which a streaming response is recycled; browsers keep it all in memory. */
 const SOCKJS_RESPONSE_LIMIT = 128 * 1024
 
+const GOODBYE = [1001, 'the broker is shutting down'] as const
+/** Milliseconds a TLS handshake may take, and so hold up `close`. */
+const HANDSHAKE_TIMEOUT = 5_000
+
 /**
  * A broker, wired and not yet listening. `createBroker` makes one.
  */
@@ -62,6 +66,7 @@ export class Broker {
   private readonly sockJs: SockJs
   private readonly tcp: Server | undefined
   private readonly tls: Server | undefined
+  private closing: Promise<void> | undefined
   private allGone: (() => void) | undefined
 
   /** `engine` is for tests of the broker itself; the default keeps messages in memory. */
@@ -77,11 +82,11 @@ export class Broker {
     this.http.keepAliveTimeout = 65_000
     this.sockJs = this.serveHttp(accept)
     if (settings.tcpPort !== undefined) {
-      this.tcp = createTcpServer()
+      this.tcp = createTcpServer({ allowHalfOpen: true })
       serveTcp(this.tcp, 'tcp', accept)
     }
     if (settings.tlsPort !== undefined && certificate) {
-      this.tls = createTlsServer(certificate)
+      this.tls = createTlsServer({ ...certificate, allowHalfOpen: true })
       serveTcp(this.tls, 'tls', accept)
     }
   }
@@ -105,10 +110,14 @@ export class Broker {
    * Stops accepting, hands over what was accepted, tells every client (1001), and ends the
    * connections of those that do not follow within five seconds.
    */
-  async close(): Promise<void> {
+  close(): Promise<void> {
+    return (this.closing ??= this.stop())
+  }
+
+  private async stop(): Promise<void> {
     const stopped = [this.http, this.tcp, this.tls].map((server) => stop(server))
     const gone = new Promise<void>((resolve) => (this.allGone = resolve))
-    for (const session of this.sessions) session.shutdown(1001, 'the broker is shutting down')
+    for (const session of this.sessions) session.shutdown(...GOODBYE)
     if (this.sessions.size > 0) await gone
     this.sockJs.close()
     this.http.closeAllConnections()
@@ -137,6 +146,8 @@ export class Broker {
       const session = new Session(connection, host)
       this.sessions.add(session)
       stats.connections++
+      // It was on its way in when the broker began to close.
+      if (this.closing) session.shutdown(...GOODBYE)
       this.log.debug(
         `${connection.id}: connected over ${connection.info.transport} from ${connection.info.address}`,
       )
@@ -208,9 +219,15 @@ export function createBroker(options: BrokerOptions = {}, log?: Logger): Broker 
   return new Broker(options, log)
 }
 
-function readCertificate(settings: Settings): { cert: Buffer; key: Buffer } | undefined {
+function readCertificate(
+  settings: Settings,
+): { cert: Buffer; key: Buffer; handshakeTimeout: number } | undefined {
   if (settings.tlsCert === '') return undefined
-  return { cert: readPem('tls-cert', settings.tlsCert), key: readPem('tls-key', settings.tlsKey) }
+  return {
+    cert: readPem('tls-cert', settings.tlsCert),
+    key: readPem('tls-key', settings.tlsKey),
+    handshakeTimeout: HANDSHAKE_TIMEOUT,
+  }
 }
 
 function readPem(option: string, path: string): Buffer {

@@ -98,10 +98,10 @@ export class Heartbeat {
     this.speechless = 0
   }
 
-  /** False when the peer is to be taken for dead. */
-  tick(elapsed: number): boolean {
+  /** False when the peer is to be taken for dead; `reading` is false while nobody listens to it. */
+  tick(elapsed: number, reading: boolean): boolean {
     if (this.agreement.send > 0) this.keepUp(elapsed)
-    return this.agreement.hear === 0 || this.isAlive(elapsed)
+    return !reading || this.agreement.hear === 0 || this.isAlive(elapsed)
   }
 
   private keepUp(elapsed: number): void {

@@ -19,10 +19,12 @@ import {
 } from './subscription.ts'
 import { Transactions, type Transaction, type TransactionLimits } from './transaction.ts'
 
-/** Frames one session may have handled before the others get their turn. */
+/** After so many frames of one session the others get their turn. */
 const FRAMES_A_TURN = 64
 /** Bytes of SENDs whose commit is pending, above which the session stops reading. */
 const MAX_PENDING_BYTES = 4 * 1024 * 1024
+/** What a pending frame is taken to cost beside its body. */
+const FRAME_OVERHEAD = 256
 /** Milliseconds a client that sent DISCONNECT gets to close the connection itself. */
 const DISCONNECT_GRACE = 5_000
 
@@ -71,6 +73,7 @@ export class Session implements Receiver, SubscriptionHost, Ticking {
   private waited = 0
   /** The turn is over for this session, or too much is pending: frames wait. */
   private yielding = false
+  private budget = FRAMES_A_TURN
   private pendingBytes = 0
   private pendingCommits = 0
   private whenSettled: (() => void) | undefined
@@ -113,7 +116,7 @@ export class Session implements Receiver, SubscriptionHost, Ticking {
       this.fail(new StompError('connect-timeout', `No CONNECT came within ${connectTimeout} ms.`))
     } else if (this.state === 'disconnecting') {
       if (this.waited >= DISCONNECT_GRACE) this.leave()
-    } else if (this.heartbeat?.tick(elapsed) === false) {
+    } else if (this.heartbeat?.tick(elapsed, !this.yielding) === false) {
       this.fail(new StompError('heart-beat-lost', 'Nothing was heard for three times the agreed heart-beat.'))
     }
   }
@@ -125,10 +128,9 @@ export class Session implements Receiver, SubscriptionHost, Ticking {
   }
 
   private work(): void {
-    let budget = FRAMES_A_TURN
     // A handler may end the session: `state` is looked at anew each time.
     while (this.isOpen()) {
-      if (budget-- === 0 || this.pendingBytes > MAX_PENDING_BYTES) return this.yield()
+      if (this.budget-- === 0 || this.pendingBytes > MAX_PENDING_BYTES) return this.yield()
       let frame: Frame | 'heartbeat' | undefined
       try {
         frame = this.decoder.read()
@@ -154,6 +156,7 @@ export class Session implements Receiver, SubscriptionHost, Ticking {
 
   private goOn(): void {
     this.yielding = false
+    this.budget = FRAMES_A_TURN
     if (!this.isOpen()) return
     this.connection.resume()
     this.work()
@@ -400,7 +403,7 @@ export class Session implements Receiver, SubscriptionHost, Ticking {
       then?.()
       return
     }
-    const bytes = frame.body.length
+    const bytes = frame.body.length + FRAME_OVERHEAD
     this.pendingBytes += bytes
     this.pendingCommits++
     const leavePending = (): void => {
@@ -445,11 +448,17 @@ export class Session implements Receiver, SubscriptionHost, Ticking {
 
   private release(entries: readonly Entry[]): void {
     if (entries.length === 0) return
-    const ops = entries.map(({ delivery }): Op => ({ type: 'release', delivery }))
-    const done = this.host.engine.commit(ops)
-    done?.catch((error: unknown) =>
-      this.host.log.error({ err: error }, 'messages could not be returned to their queue'),
-    )
+    this.putBack(entries.map(({ delivery }): Op => ({ type: 'release', delivery })))
+  }
+
+  private putBack(ops: readonly Op[]): void {
+    const failed = (error: unknown): void =>
+      this.host.log.error({ err: error }, 'messages could not be returned to their queue')
+    try {
+      this.host.engine.commit(ops)?.catch(failed)
+    } catch (error) {
+      failed(error)
+    }
   }
 
   // --- to the client --------------------------------------------------------------------------
@@ -467,7 +476,12 @@ export class Session implements Receiver, SubscriptionHost, Ticking {
     const { message } = delivery
     const { wire } = connection
     const ack = subscription.auto ? undefined : this.ledger.add(subscription.id, delivery)
-    if (wire.binary === 'refuse' && !message.text) return this.refuseBinary(message)
+    if (wire.binary === 'refuse' && !message.text) {
+      this.refuseBinary(message)
+      // An auto delivery is settled already: the message goes back as a new one.
+      if (subscription.auto) this.putBack([{ type: 'send', message }])
+      return
+    }
     // Only 1.2 knows the ack header (1.2, MESSAGE).
     const shown = version === '1.2' ? ack : undefined
     if (!connection.send(message.renderDelivery(subscription.id, shown, version, wire, delivery.attempt)))

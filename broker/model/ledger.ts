@@ -37,9 +37,9 @@ export class Ledger {
     return ack
   }
 
-  /** By `id` (1.2). Accepts a message id as well. */
+  /** By `id` (1.2). Accepts a message id as well, unless it is that of an earlier, settled delivery. */
   find(id: string): Entry | undefined {
-    return this.entries.get(id) ?? this.findMessage(id, undefined)
+    return this.entries.get(id) ?? (this.settled.has(id) ? undefined : this.findMessage(id, undefined))
   }
 
   /** By `message-id` and, where given, `subscription` (1.0, 1.1). */

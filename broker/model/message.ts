@@ -68,7 +68,7 @@ export class Message {
     this.payloads ??= new Map()
     let payload = this.payloads.get(key)
     if (payload === undefined) {
-      payload = this.dress(opening(subscription, ack, version), version, wire)
+      payload = this.dress(opening(subscription, ack, version), version, wire, true)
       this.payloads.set(key, payload)
     }
     this.lastSubscription = subscription
@@ -88,25 +88,29 @@ export class Message {
   ): Buffer | string {
     let head = `${opening(subscription, ack, version)}redelivered:${attempt > 1}\n`
     if (attempt > 1) head += `delivery-count:${attempt - 1}\n`
-    return this.dress(head, version, wire)
+    return this.dress(head, version, wire, false)
   }
 
-  private dress(head: string, version: Version, wire: Wire): Buffer | string {
-    if (this.text)
-      return wire.wrap(Buffer.from(head), this.tail(version, false), !(wire.octets && this.isOctets()))
-    const base64 = wire.binary === 'base64'
-    return wire.wrap(Buffer.from(head), this.tail(version, base64), base64)
+  private dress(head: string, version: Version, wire: Wire, shared: boolean): Buffer | string {
+    const base64 = wire.binary === 'base64' && !this.text
+    const tail = shared ? this.sharedTail(version, base64) : this.tail(version, base64)
+    return wire.wrap(Buffer.from(head), tail, base64 || (this.text && !(wire.octets && this.isOctets())))
   }
 
   private isOctets(): boolean {
     return this.headers.get('content-type')?.startsWith('application/octet-stream') ?? false
   }
 
+  private sharedTail(version: Version, base64: boolean): Buffer {
+    const key = base64 ? `${version} base64` : version
+    this.tails ??= new Map()
+    let tail = this.tails.get(key)
+    if (tail === undefined) this.tails.set(key, (tail = this.tail(version, base64)))
+    return tail
+  }
+
   /** All of the frame that does not depend on the subscription. */
   private tail(version: Version, base64: boolean): Buffer {
-    const key = base64 ? `${version} base64` : version
-    let tail = this.tails?.get(key)
-    if (tail !== undefined) return tail
     const body = base64 ? Buffer.from(this.body.toString('base64')) : this.body
     let head = `message-id:${this.id}\n${headerLine('destination', this.destination.name, version)}`
     for (const [name, value] of this.headers) {
@@ -115,10 +119,7 @@ export class Message {
     }
     if (base64) head += 'content-transfer-encoding:base64\n'
     // 1.2, SHOULD: content-length always, in bytes.
-    tail = joinFrame(Buffer.from(`${head}content-length:${body.length}\n\n`), body)
-    this.tails ??= new Map()
-    this.tails.set(key, tail)
-    return tail
+    return joinFrame(Buffer.from(`${head}content-length:${body.length}\n\n`), body)
   }
 }
 

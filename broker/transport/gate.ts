@@ -165,11 +165,7 @@ export class SockJs {
     const { accept, maxSessions } = this.options
     let connection = this.connections.get(id)
     if (connection === undefined && this.connections.size >= maxSessions) {
-      return answer(
-        response,
-        503,
-        `The broker holds ${maxSessions} SockJS sessions and takes no more for now.`,
-      )
+      return answer(response, 503, `The broker takes no more than ${maxSessions} SockJS sessions at a time.`)
     }
     const second = connection?.receiving
     const query = request.url?.split('?').slice(1).join('?')
@@ -199,20 +195,16 @@ export class SockJs {
     response.setHeader('Cache-Control', NO_CACHE)
     this.collect(request, response, connection, (body) => {
       const form = jsonp && request.headers['content-type']?.startsWith('application/x-www-form-urlencoded')
-      const text = body.toString()
+      // What is not UTF-8 is not JSON either.
+      const text = isUtf8(body) ? body.toString() : '['
       const payload = form ? (new URLSearchParams(text).get('d') ?? '') : text
-      const messages = isUtf8(body) && payload !== '' ? readMessages(payload) : undefined
+      const messages = payload === '' ? undefined : readMessages(payload)
       if (messages === undefined) {
         connection.room += body.length
-        return answer(
-          response,
-          500,
-          payload === '' || isJson(payload) ? 'Payload expected.' : 'Broken JSON encoding.',
-        )
+        return answer(response, 500, complaint(payload))
       }
-      connection.post(messages, body.length, () =>
-        jsonp ? answer(response, 200, 'ok') : answer(response, 204),
-      )
+      const [status, reply] = jsonp ? ([200, 'ok'] as const) : ([204, ''] as const)
+      connection.post(messages, body.length, () => answer(response, status, reply))
     })
   }
 
@@ -320,11 +312,12 @@ function sendInfo(request: IncomingMessage, response: ServerResponse): void {
   response.end(JSON.stringify({ websocket: true, origins: ['*:*'], cookie_needed: false, entropy }))
 }
 
-function isJson(text: string): boolean {
+/** What the SockJS protocol says to a payload that is not an array of messages. */
+function complaint(payload: string): string {
   try {
-    JSON.parse(text)
-    return true
+    if (payload !== '') JSON.parse(payload)
+    return 'Payload expected.'
   } catch {
-    return false
+    return 'Broken JSON encoding.'
   }
 }

@@ -19,6 +19,8 @@ class TcpConnection extends SocketConnection {
     socket.on('close', () => this.ended())
     // 'close' follows.
     socket.on('error', () => {})
+    // A peer that only stopped writing still gets its last frames: sockets are half-open until then.
+    socket.on('end', () => this.close(1000, ''))
   }
 
   /** Starts listening. */

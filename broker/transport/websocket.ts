@@ -176,6 +176,7 @@ export class WebSockets {
 
 function refuseUpgrade(socket: Socket, status: number, sentence: string): void {
   const body = `${sentence}\n`
+  socket.once('finish', () => socket.destroy())
   socket.end(
     `HTTP/1.1 ${status} ${STATUS_CODES[status]}\r\n` +
       'Connection: close\r\nContent-Type: text/plain; charset=utf-8\r\n' +
