@@ -183,6 +183,7 @@ export class Broker {
       },
       // A frame over its limit is to be answered with an ERROR, so the message that holds it must come through.
       maxMessage: 2 * settings.maxFrame,
+      compression: settings.compression,
       finishCut: settings.acceptCutFrames,
     })
     const page = pages(settings.demo, settings.endpoints)

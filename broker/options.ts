@@ -83,6 +83,8 @@ export const rows = {
   anyPath: onOff('accept WebSocket on every path, as ActiveMQ does', false),
   /** Origins whose pages may connect, beyond the broker's own host. Default: none. */
   origins: list('origins whose pages may connect, with commas between; * for all', [], origin),
+  /** Agree to permessage-deflate where a WebSocket client offers it. Default false: it costs more than it saves on most networks. */
+  compression: onOff('compress WebSocket messages of 1k to 1m where the client can', false),
   /** Serve the chat demo at `/`. Default true. */
   demo: onOff('serve the chat demo at /', true),
   /** The `server` header of CONNECTED. Default true. */

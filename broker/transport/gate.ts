@@ -244,7 +244,6 @@ export class SockJs {
     request.on('close', () => {
       connection.room += size
     })
-    request.on('error', () => {})
   }
 }
 

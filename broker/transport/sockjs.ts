@@ -148,8 +148,6 @@ export class HttpConnection extends GatheringConnection {
     this.response = response
     // A quiet session may have nothing to say for long.
     response.setTimeout(0)
-    // Nobody else listens, and the peer may leave at any time.
-    response.on('error', () => {})
     response.on('drain', () => this.relieve())
     response.on('close', () => this.detach(response))
     if (this.over) return

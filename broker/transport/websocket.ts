@@ -1,6 +1,7 @@
 import { STATUS_CODES, type IncomingMessage } from 'node:http'
 import type { Socket } from 'node:net'
 import type { Duplex } from 'node:stream'
+import { constants, deflateRawSync } from 'node:zlib'
 import { WebSocketServer, type RawData, type WebSocket } from 'ws'
 import type { Wire } from '../model/wire.ts'
 import { SocketConnection, type Accept, type ConnectionInfo } from './connection.ts'
@@ -8,6 +9,11 @@ import type { Route } from './route.ts'
 
 const TEXT = 0x1
 const BINARY = 0x2
+/** RSV1: the payload is compressed (RFC 7692). */
+const COMPRESSED = 0x40
+/** Bytes of a frame that is worth compressing, and of one that would hold up everybody else meanwhile. */
+const COMPRESS_FROM = 1024
+const COMPRESS_TO = 1024 * 1024
 const NUL = Buffer.from([0])
 
 /** Writes the header of an unmasked, final WebSocket frame (RFC 6455, 5.2) for `length` bytes of payload, and room for them. */
@@ -50,8 +56,38 @@ function webSocketWire(octets: boolean): Wire {
   }
 }
 
-const wire = webSocketWire(false)
-const octetsWire = webSocketWire(true)
+/**
+ * The same, compressed by permessage-deflate. No context is taken over from message to message
+ * (RFC 7692, 7.1.1), so a compressed frame too is the same bytes for every receiver.
+ */
+function deflatedWire(plain: Wire): Wire {
+  return {
+    ...plain,
+    name: `${plain.name}-deflate`,
+    wrap(head, tail, text) {
+      const length = head.length + tail.length
+      if (length < COMPRESS_FROM || length > COMPRESS_TO) return plain.wrap(head, tail, text)
+      const deflated = deflateRawSync(Buffer.concat([head, tail]), {
+        level: constants.Z_BEST_SPEED,
+        finishFlush: constants.Z_SYNC_FLUSH,
+      })
+      // The four bytes of an empty block at the end are left out (RFC 7692, 7.2.1).
+      return webSocketFrame(deflated.subarray(0, -4), COMPRESSED | (text ? TEXT : BINARY))
+    },
+  }
+}
+
+interface Wires {
+  readonly standard: Wire
+  /** For a peer that writes binary messages itself. */
+  readonly octets: Wire
+}
+
+const plainWires: Wires = { standard: webSocketWire(false), octets: webSocketWire(true) }
+const deflatedWires: Wires = {
+  standard: deflatedWire(plainWires.standard),
+  octets: deflatedWire(plainWires.octets),
+}
 
 /**
  * `ws` reads, answers pings and closes; rendered frames are written to the socket under it, which
@@ -61,9 +97,9 @@ export class WebSocketConnection extends SocketConnection {
   wire: Wire
   protected readonly ws: WebSocket
 
-  constructor(info: ConnectionInfo, socket: Socket, ws: WebSocket, ownWire: Wire = wire) {
+  constructor(info: ConnectionInfo, socket: Socket, ws: WebSocket, wire: Wire = wiresFor(ws).standard) {
     super(info, socket)
-    this.wire = ownWire
+    this.wire = wire
     this.ws = ws
     ws.on('close', () => this.ended())
     // 'close' follows; ws has told the peer already, with 1009 for a message over the limit.
@@ -76,7 +112,7 @@ export class WebSocketConnection extends SocketConnection {
     let first = true
     this.ws.on('message', (data: RawData, isBinary: boolean) => {
       // Who writes binary messages asks for them.
-      if (first && isBinary) this.wire = octetsWire
+      if (first && isBinary) this.wire = wiresFor(this.ws).octets
       first = false
       const chunk = data as Buffer // ws hands over Buffers: binaryType is left at nodebuffer
       this.receiver?.data(chunk)
@@ -107,6 +143,10 @@ export class WebSocketConnection extends SocketConnection {
   }
 }
 
+function wiresFor(ws: WebSocket): Wires {
+  return ws.extensions.includes('permessage-deflate') ? deflatedWires : plainWires
+}
+
 /** Some React Native builds cut an outgoing frame at its NUL. */
 function isCut(chunk: Buffer): boolean {
   let end = chunk.length
@@ -129,8 +169,10 @@ export interface WebSocketsOptions {
   accept: Accept
   /** The SockJS session for an upgrade below a SockJS path. */
   sockJs(info: ConnectionInfo, socket: Socket, ws: WebSocket): void
-  /** Bytes of one WebSocket message. */
+  /** Bytes of one WebSocket message, inflated. */
   maxMessage: number
+  /** Agree to permessage-deflate. */
+  compression: boolean
   /** Accept STOMP frames whose NUL was cut off at the end of a WebSocket message. */
   finishCut: boolean
 }
@@ -146,7 +188,12 @@ export class WebSockets {
       noServer: true,
       clientTracking: false,
       maxPayload: options.maxMessage,
-      perMessageDeflate: false,
+      perMessageDeflate: options.compression && {
+        serverNoContextTakeover: true,
+        clientNoContextTakeover: true,
+        // Frames are deflated with the largest window, once for all: a peer that wants a smaller one gets none.
+        serverMaxWindowBits: false as unknown as number, // ws takes false here; its types do not know
+      },
       handleProtocols: chooseSubprotocol,
     })
   }
