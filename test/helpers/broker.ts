@@ -1,7 +1,9 @@
 import { pino } from 'pino'
 import { Broker, type Addresses } from '../../broker/broker.ts'
 import type { Engine } from '../../broker/engine/engine.ts'
-import type { BrokerOptions } from '../../broker/options.ts'
+import { LocalEngine } from '../../broker/engine/local.ts'
+import type { Op } from '../../broker/model/message.ts'
+import { readOptions, type BrokerOptions } from '../../broker/options.ts'
 
 export interface TestBroker {
   readonly broker: Broker
@@ -12,6 +14,8 @@ export interface TestBroker {
   readonly webSocketUrl: string
   readonly sockJsUrl: string
   readonly tcpPort: number
+  /** NaN unless asked for. */
+  readonly tlsPort: number
   close(): Promise<void>
 }
 
@@ -19,7 +23,7 @@ export interface TestBroker {
 export async function startBroker(options: BrokerOptions = {}, engine?: Engine): Promise<TestBroker> {
   const broker = new Broker({ port: 0, tcpPort: 0, ...options }, pino({ level: 'silent' }), engine)
   const addresses = await broker.listen()
-  const { port, tcp = '' } = addresses
+  const { port, tcp = '', tls = '' } = addresses
   return {
     broker,
     addresses,
@@ -28,6 +32,44 @@ export async function startBroker(options: BrokerOptions = {}, engine?: Engine):
     webSocketUrl: `ws://127.0.0.1:${port}/stomp`,
     sockJsUrl: `http://127.0.0.1:${port}/ws`,
     tcpPort: Number(tcp.split(':').at(-1)),
+    tlsPort: tls === '' ? NaN : Number(tls.split(':').at(-1)),
     close: () => broker.close(),
+  }
+}
+
+/** The memory engine, which tells of its queues, and whose commits wait for `open` while it is held. */
+export class TestEngine extends LocalEngine {
+  /** Batches that wait, oldest first. */
+  readonly waiting: { ops: readonly Op[]; settle(error?: Error): void }[] = []
+  /** True: commits of clients wait. What the broker itself gives back does not. */
+  held = false
+
+  constructor(options: BrokerOptions = {}) {
+    super(readOptions(options))
+  }
+
+  override commit(ops: readonly Op[]): void | Promise<void> {
+    if (!this.held || ops.every((op) => op.type === 'release')) return super.commit(ops)
+    return new Promise((resolve, reject) => {
+      const settle = (error?: Error): void => {
+        if (error !== undefined) return reject(error)
+        super.commit(ops)
+        resolve()
+      }
+      this.waiting.push({ ops, settle })
+    })
+  }
+
+  /** Finishes the oldest waiting batch, or fails it. */
+  settle(error?: Error): void {
+    const batch = this.waiting.shift()
+    if (batch === undefined) throw new Error('no commit is waiting')
+    batch.settle(error)
+  }
+
+  /** Messages of a queue: waiting, and handed out without an ack. */
+  async count(queue: string): Promise<{ ready: number; unacked: number }> {
+    const { ready = 0, unacked = 0 } = (await this.inspect()).find((info) => info.queue === queue) ?? {}
+    return { ready, unacked }
   }
 }

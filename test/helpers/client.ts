@@ -1,5 +1,6 @@
-import { connect as connectTcp } from 'node:net'
-import { WebSocket } from 'ws'
+import { connect as connectTcp, type Socket } from 'node:net'
+import { connect as connectTls } from 'node:tls'
+import { WebSocket, type ClientOptions } from 'ws'
 import type { TestBroker } from './broker.ts'
 
 /** A frame as it came over the wire: headers undecoded, in order. */
@@ -57,8 +58,9 @@ export class RawClient {
     url: string,
     protocols: string[] = ['v12.stomp', 'v11.stomp', 'v10.stomp'],
     headers: Record<string, string> = {},
+    options: ClientOptions = {},
   ): Promise<RawClient & { socket: WebSocket }> {
-    const socket = new WebSocket(url, protocols, { headers })
+    const socket = new WebSocket(url, protocols, { ...options, headers })
     const closed = new Promise<Close>((resolve) => {
       socket.on('close', (code, reason) => resolve({ code, reason: reason.toString() }))
     })
@@ -72,7 +74,7 @@ export class RawClient {
       closed,
     )
     // Before `open`: the first frame may come with the handshake's answer.
-    socket.on('message', (data, binary) => client.take(data as Buffer, binary))
+    socket.on('message', (data, binary) => client.receive(data as Buffer, binary))
     await new Promise<void>((resolve, reject) => {
       socket.once('open', () => resolve())
       socket.once('error', reject)
@@ -80,12 +82,20 @@ export class RawClient {
     return Object.assign(client, { socket })
   }
 
-  static async tcp(port: number): Promise<RawClient> {
-    const socket = connectTcp(port, '127.0.0.1')
+  static tcp(port: number): Promise<RawClient & { socket: Socket }> {
+    return RawClient.over(connectTcp(port, '127.0.0.1'), 'connect')
+  }
+
+  /** `ca`: the certificate to trust. */
+  static tls(port: number, ca: Buffer): Promise<RawClient & { socket: Socket }> {
+    return RawClient.over(connectTls({ port, host: '127.0.0.1', ca }), 'secureConnect')
+  }
+
+  private static async over(socket: Socket, opened: string): Promise<RawClient & { socket: Socket }> {
     const closed = new Promise<Close>((resolve) => socket.on('close', () => resolve({ code: 0, reason: '' })))
     socket.on('error', () => {})
     await new Promise<void>((resolve, reject) => {
-      socket.once('connect', () => resolve())
+      socket.once(opened, () => resolve())
       socket.once('error', reject)
     })
     const client = new RawClient(
@@ -97,8 +107,8 @@ export class RawClient {
       },
       closed,
     )
-    socket.on('data', (chunk) => client.take(chunk, true))
-    return client
+    socket.on('data', (chunk: Buffer) => client.receive(chunk, true))
+    return Object.assign(client, { socket })
   }
 
   /** A WebSocket client that has sent CONNECT and taken CONNECTED. */
@@ -108,6 +118,17 @@ export class RawClient {
     version = '1.2',
   ): Promise<RawClient & { socket: WebSocket; session: RawFrame }> {
     const client = await RawClient.webSocket(broker.webSocketUrl)
+    client.send('CONNECT', { 'accept-version': version, host: 'test', ...headers })
+    return Object.assign(client, { session: await client.next('CONNECTED') })
+  }
+
+  /** The same over TCP. */
+  static async tcpConnected(
+    broker: TestBroker,
+    headers: Record<string, string> = {},
+    version = '1.2',
+  ): Promise<RawClient & { socket: Socket; session: RawFrame }> {
+    const client = await RawClient.tcp(broker.tcpPort)
     client.send('CONNECT', { 'accept-version': version, host: 'test', ...headers })
     return Object.assign(client, { session: await client.next('CONNECTED') })
   }
@@ -168,6 +189,30 @@ export class RawClient {
     }
   }
 
+  /** The next `count` frames, each a MESSAGE. */
+  async take(count: number): Promise<RawFrame[]> {
+    const taken: RawFrame[] = []
+    while (taken.length < count) taken.push(await this.next('MESSAGE'))
+    return taken
+  }
+
+  /** The bodies of the next `count` messages. */
+  async bodies(count: number): Promise<string[]> {
+    return (await this.take(count)).map((message) => message.body.toString())
+  }
+
+  /** Waits for the end, which must come with one ERROR as its last frame; what came before stays in `frames`. */
+  async refusal(): Promise<{ error: RawFrame; close: Close }> {
+    const close = await this.closed
+    const error = this.frames.pop()
+    if (error?.command !== 'ERROR')
+      throw new Error(
+        `closed (${close.code} ${close.reason}) after ${error?.command ?? 'nothing'}, not after an ERROR`,
+      )
+    if (this.frames.some((other) => other.command === 'ERROR')) throw new Error('more than one ERROR')
+    return { error, close }
+  }
+
   /** A round trip through the broker: what it sent before has arrived afterwards. */
   async sync(): Promise<void> {
     await this.request('SEND', { destination: `/topic/nobody-listens` })
@@ -181,7 +226,7 @@ export class RawClient {
     }
   }
 
-  private take(data: Buffer, binary: boolean): void {
+  private receive(data: Buffer, binary: boolean): void {
     this.messages.push({ data, binary })
     this.rest = Buffer.concat([this.rest, data])
     for (;;) {
