@@ -32,6 +32,7 @@ export class SockJsWebSocketConnection extends WebSocketConnection {
   }
 
   protected override finish(code: number, reason: string): void {
+    clearInterval(this.beat)
     this.frame(closeFrame(code, reason))
     super.finish(1000, '')
   }

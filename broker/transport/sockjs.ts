@@ -148,6 +148,7 @@ export class HttpConnection extends GatheringConnection {
     this.response = response
     // A quiet session may have nothing to say for long.
     response.setTimeout(0)
+    response.on('timeout', () => this.terminate())
     response.on('drain', () => this.relieve())
     response.on('close', () => this.detach(response))
     if (this.over) return
@@ -210,11 +211,10 @@ export class HttpConnection extends GatheringConnection {
   private pump(): void {
     for (let recv = this.session.recv; recv && this.queue.length > 0; recv = this.session.recv) {
       recv.doSendFrame(`a[${this.take(this.options.responseLimit - recv.curr_response_size)}]`)
-    }
-    const response = this.response
-    if (response !== undefined && !this.receiving && response.writableLength > 0) {
-      // The response has ended and the peer is to read it. This timer starts anew whenever the peer takes some.
-      response.setTimeout(this.options.disconnectDelay, () => this.terminate())
+      const response = this.response
+      if (response === undefined || this.receiving || response.writableLength === 0) continue
+      // It has ended and is to be read. The timer starts anew whenever the peer takes some of it.
+      response.setTimeout(this.options.disconnectDelay)
     }
     if (this.farewell !== undefined && this.queue.length === 0) this.shut()
     this.relieve()
