@@ -79,7 +79,8 @@ export class LocalEngine implements Engine {
   }
 
   private reclaim(queue: Queue): void {
-    if (queue.idle) this.queues.delete(queue.name)
+    // It may have been reclaimed before, from inside `deliver` for one: then the name belongs to a later queue.
+    if (queue.idle && this.queues.get(queue.name) === queue) this.queues.delete(queue.name)
   }
 
   /** Nothing is applied unless everything has room. A message that comes back always has. */

@@ -115,6 +115,8 @@ export class Message {
     let head = `message-id:${this.id}\n${headerLine('destination', this.destination.name, version)}`
     for (const [name, value] of this.headers) {
       if (stripped.has(name) || (name === 'persistent' && value !== 'true')) continue
+      // Ours must be the first: it is the one that counts.
+      if (base64 && name === 'content-transfer-encoding') continue
       head += headerLine(name, value, version)
     }
     if (base64) head += 'content-transfer-encoding:base64\n'
@@ -145,7 +147,7 @@ export class MessageIds {
   /** Whether this run has given out `id`. */
   minted(id: string): boolean {
     const count = parseInt(id.slice(this.prefix.length), 36)
-    return id.startsWith(this.prefix) && count >= 1 && count <= this.count
+    return count >= 1 && count <= this.count && id === this.prefix + count.toString(36)
   }
 }
 

@@ -86,7 +86,11 @@ export class Decoder {
   /** The next whole frame; `heartbeat` for a run of EOLs between frames; undefined when more bytes are needed. */
   read(): Frame | 'heartbeat' | undefined {
     if (this.head === undefined) {
-      if (this.at === this.start && this.skipLineEnds()) return 'heartbeat'
+      if (this.at === this.start) {
+        if (this.skipLineEnds()) return 'heartbeat'
+        // Half an EOL: its LF is still to come.
+        if (this.end - this.start === 1 && this.buffer[this.start] === CR) return undefined
+      }
       if (!this.readHead()) {
         this.checkFrame(this.end)
         return undefined
@@ -297,6 +301,7 @@ function line(text: string, from: number, to: number): string {
 function trim(headers: Map<string, string>): void {
   for (const [name, value] of headers) {
     const plain = name.trim()
+    if (plain === '') throw new StompError('malformed-frame', 'A header has no name but white space.')
     if (plain !== name) headers.delete(name)
     if (plain === name || !headers.has(plain)) headers.set(plain, trimmed.has(plain) ? value.trim() : value)
   }

@@ -16,7 +16,7 @@ const reserved =
   /^\/(user|app|temp-queue|temp-topic|remote-temp-queue|remote-temp-topic|reply-queue|exchange|amq)(\/|$)/
 
 // eslint-disable-next-line no-control-regex
-const control = /[\u0000-\u001f\u007f]/
+const control = /[\u0000-\u001f\u007f-\u009f]/
 
 // Names repeat with every SEND; the checks need not. Bounded, and emptied rather than aged: it refills in no time.
 const known = new Map<string, Destination>()
@@ -37,7 +37,9 @@ export function parseDestination(text: string): Destination {
 }
 
 function check(text: string): Destination {
-  if (Buffer.byteLength(text) > MAX_DESTINATION) {
+  // As shown on MESSAGE, so that a reply to what is shown is never too long.
+  const name = text.startsWith('/') ? text : `/queue/${text}`
+  if (Buffer.byteLength(name) > MAX_DESTINATION) {
     throw new StompError(
       'invalid-destination',
       `The destination ${quote(text)} has more than ${MAX_DESTINATION} bytes.`,
@@ -64,8 +66,7 @@ function check(text: string): Destination {
       `${quote(text)} is a wildcard pattern; this version supports exact names only.`,
     )
   }
-  if (!text.startsWith('/')) return { kind: 'queue', name: `/queue/${text}` }
-  return { kind: text.startsWith('/queue/') ? 'queue' : 'topic', name: text }
+  return { kind: name.startsWith('/queue/') ? 'queue' : 'topic', name }
 }
 
 /** The wildcards of the three dialects: `*` and `?` anywhere, `#` and `>` as a whole segment. */

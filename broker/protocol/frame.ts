@@ -61,19 +61,27 @@ export function unescape(text: string, version: Version): string | undefined {
   return valid ? plain : undefined
 }
 
-/** One header line, escaped. */
+/**
+ * One header line, escaped. What a version cannot escape in a name is written as 1.2 would: a name
+ * `content-length:5` of a 1.2 sender must not become a content-length on 1.0, where a colon ends
+ * it, nor CR `content-length` become one on 1.1, where common readers skip every CR.
+ */
 export function headerLine(name: string, value: string, version: Version): string {
-  return `${escape(name, version)}:${escape(value, version)}\n`
+  let shown = version !== '1.2' && name.includes('\r') ? name.replaceAll('\r', '\\r') : name
+  shown = escape(shown, version)
+  if (version === '1.0' && shown.includes(':')) shown = shown.replaceAll(':', '\\c')
+  return `${shown}:${escape(value, version)}\n`
 }
 
-/** A whole frame as bytes. CONNECT and CONNECTED are never escaped (1.2, Value Encoding). */
+/** A whole frame as bytes. CONNECT, by either name, and CONNECTED are never escaped (1.2, Value Encoding). */
 export function encode(
   command: Command,
   headers: Iterable<readonly [string, string]>,
   body: Buffer,
   version: Version,
 ): Buffer {
-  const escaping = command === 'CONNECT' || command === 'CONNECTED' ? '1.0' : version
+  const plain = command === 'CONNECT' || command === 'STOMP' || command === 'CONNECTED'
+  const escaping = plain ? '1.0' : version
   let head = `${command}\n`
   for (const [name, value] of headers) head += headerLine(name, value, escaping)
   return joinFrame(Buffer.from(`${head}\n`), body)

@@ -1,0 +1,227 @@
+import * as fc from 'fast-check'
+import { describe, expect, test } from 'vitest'
+import { Ledger, type Entry } from '../../broker/model/ledger.ts'
+import { Message, type Delivery } from '../../broker/model/message.ts'
+import { NO_BODY } from '../../broker/protocol/frame.ts'
+
+function delivery(id: string, attempt = 1): Delivery {
+  const destination = { kind: 'queue', name: '/queue/q' } as const
+  return { queue: '/queue/q', message: new Message(id, destination, new Map(), NO_BODY), attempt }
+}
+
+/** A ledger that holds `1`, `2` ... by the subscriptions given: 'aab' gives 1 and 2 to a, 3 to b. */
+function ledgerOf(subscriptions: string): Ledger {
+  const ledger = new Ledger()
+  for (const [index, subscription] of subscriptions.split('').entries())
+    ledger.add(subscription, delivery(String(index + 1)))
+  return ledger
+}
+function find(ledger: Ledger, id: string): Entry {
+  const entry = ledger.find(id)
+  if (entry === undefined) throw new Error(`${id} is not in the ledger`)
+  return entry
+}
+function acks(entries: readonly Entry[]): string[] {
+  return entries.map(({ ack }) => ack)
+}
+
+describe('taking', () => {
+  test.each([
+    ['1.2 SUBSCRIBE ack: client is cumulative', 'client', 'aaaa', '3', ['1', '2', '3'], ['4']],
+    [
+      '1.2 SUBSCRIBE ack: client is cumulative per subscription',
+      'client',
+      'abab',
+      '3',
+      ['1', '3'],
+      ['2', '4'],
+    ],
+    [
+      '1.2 SUBSCRIBE ack: client-individual takes the one',
+      'client-individual',
+      'aaaa',
+      '3',
+      ['3'],
+      ['1', '2', '4'],
+    ],
+  ] as const)('%s', (_says, mode, subscriptions, id, taken, left) => {
+    const ledger = ledgerOf(subscriptions)
+    expect(acks(ledger.take(find(ledger, id), mode))).toEqual(taken)
+    expect(ledger.size).toBe(left.length)
+    for (const gone of taken) expect(ledger.find(gone)).toBeUndefined()
+    expect(acks(ledger.drain())).toEqual(left)
+  })
+
+  test('what was taken before is not taken again', () => {
+    const ledger = ledgerOf('aaa')
+    ledger.take(find(ledger, '2'), 'client-individual')
+    expect(acks(ledger.take(find(ledger, '3'), 'client'))).toEqual(['1', '3'])
+  })
+})
+
+describe('finding', () => {
+  test('by ack id, by message id, and by message id within a subscription', () => {
+    const ledger = ledgerOf('ab')
+    expect(ledger.find('1')).toBe(ledger.findMessage('1', undefined))
+    expect(ledger.findMessage('2', 'b')).toBe(ledger.find('2'))
+    expect(ledger.findMessage('2', 'a')).toBeUndefined()
+    expect(ledger.findMessage('2', 'none')).toBeUndefined()
+    expect(ledger.find('3')).toBeUndefined()
+  })
+
+  test('a redelivery has an ack id of its own, and its message id finds it too', () => {
+    const ledger = new Ledger()
+    expect(ledger.add('a', delivery('m', 3))).toBe('m.3')
+    expect(ledger.find('m.3')?.delivery.attempt).toBe(3)
+    expect(ledger.find('m')).toBe(ledger.find('m.3'))
+    expect(ledger.findMessage('m', 'a')).toBe(ledger.find('m.3'))
+  })
+
+  test('a late ACK of the first delivery does not settle the second', () => {
+    const ledger = new Ledger()
+    const first = ledger.add('a', delivery('m'))
+    ledger.take(find(ledger, first), 'client-individual')
+    const second = ledger.add('a', delivery('m', 2))
+    expect(second).not.toBe(first)
+    expect(ledger.find(first)).toBeUndefined()
+    expect(ledger.held(first)).toBe(true)
+    expect(ledger.find(second)?.delivery.attempt).toBe(2)
+  })
+})
+
+describe('memory', () => {
+  test('what was settled is remembered, by ack id and by message id; what never was is not', () => {
+    const ledger = new Ledger()
+    const ack = ledger.add('a', delivery('m', 2))
+    expect([ledger.held(ack), ledger.held('m')]).toEqual([false, false])
+    ledger.take(find(ledger, ack), 'client')
+    expect([ledger.held(ack), ledger.held('m'), ledger.held('other')]).toEqual([true, true, false])
+  })
+
+  test('drained is settled as well', () => {
+    const ledger = ledgerOf('ab')
+    ledger.drain('a')
+    expect([ledger.held('1'), ledger.held('2')]).toEqual([true, false])
+  })
+
+  test('1000 ids are remembered; after one more, nobody can be sure', () => {
+    const ledger = new Ledger()
+    const settle = (id: string): void => {
+      ledger.add('a', delivery(id))
+      ledger.take(find(ledger, id), 'client')
+    }
+    for (let n = 1; n <= 1_000; n++) settle(`m${n}`)
+    expect([ledger.held('m1'), ledger.held('other')]).toEqual([true, false])
+    settle('m1001')
+    expect([ledger.held('m1'), ledger.held('m2'), ledger.held('m1001'), ledger.held('other')]).toEqual([
+      'unsure',
+      true,
+      true,
+      'unsure',
+    ])
+  })
+})
+
+test('drain takes one subscription or all, in the order of delivery', () => {
+  const ledger = ledgerOf('abab')
+  expect(acks(ledger.drain('b'))).toEqual(['2', '4'])
+  expect(acks(ledger.drain('b'))).toEqual([])
+  ledger.add('b', delivery('5'))
+  expect(acks(ledger.drain())).toEqual(['1', '3', '5'])
+  expect(ledger.size).toBe(0)
+})
+
+test('1.2 ABORT: the ledger is as it was before BEGIN, what came meanwhile included', () => {
+  const ledger = ledgerOf('aabaa')
+  const redelivered = ledger.add('b', delivery('again', 2))
+  const three = ledger.take(find(ledger, redelivered), 'client-individual')
+  const one = ledger.take(find(ledger, '4'), 'client-individual')
+  const two = ledger.take(find(ledger, '2'), 'client')
+  ledger.add('a', delivery('6'))
+  ledger.restore(two)
+  ledger.restore([...one, ...three])
+  expect(ledger.held('again')).toBe(false)
+  for (const id of ['1', '2', '4', redelivered])
+    expect([ledger.held(id), ledger.find(id)?.ack]).toEqual([false, id])
+  expect(acks(ledger.take(find(ledger, '4'), 'client'))).toEqual(['1', '2', '4'])
+  expect(acks(ledger.drain())).toEqual(['3', '5', redelivered, '6'])
+})
+
+test('any sequence agrees with a naive list', () => {
+  const subscription = fc.constantFrom('a', 'b', 'c')
+  const step = fc.oneof(
+    {
+      weight: 4,
+      arbitrary: fc.record({
+        do: fc.constant('add' as const),
+        subscription,
+        attempt: fc.integer({ min: 1, max: 3 }),
+      }),
+    },
+    {
+      weight: 3,
+      arbitrary: fc.record({
+        do: fc.constant('take' as const),
+        at: fc.nat(),
+        mode: fc.constantFrom('client' as const, 'client-individual' as const),
+      }),
+    },
+    { weight: 1, arbitrary: fc.record({ do: fc.constant('restore' as const), at: fc.nat() }) },
+    {
+      weight: 1,
+      arbitrary: fc.record({
+        do: fc.constant('drain' as const),
+        subscription: fc.option(subscription, { nil: undefined }),
+      }),
+    },
+  )
+  fc.assert(
+    fc.property(fc.array(step, { maxLength: 60 }), (steps) => {
+      const ledger = new Ledger()
+      let held: { ack: string; subscription: string; order: number }[] = []
+      const taken: (readonly Entry[])[] = []
+      let order = 0
+      for (const action of steps) {
+        switch (action.do) {
+          case 'add': {
+            const ack = ledger.add(action.subscription, delivery(`m${++order}`, action.attempt))
+            held.push({ ack, subscription: action.subscription, order })
+            break
+          }
+          case 'take': {
+            const target = held[action.at % (held.length || 1)]
+            if (target === undefined) break
+            const goes = (each: (typeof held)[number]): boolean =>
+              each === target ||
+              (action.mode === 'client' &&
+                each.subscription === target.subscription &&
+                each.order < target.order)
+            const entries = ledger.take(find(ledger, target.ack), action.mode)
+            expect(acks(entries)).toEqual(held.filter(goes).map(({ ack }) => ack))
+            held = held.filter((each) => !goes(each))
+            taken.push(entries)
+            break
+          }
+          case 'restore': {
+            const [entries = []] = taken.splice(action.at % (taken.length || 1), 1)
+            ledger.restore(entries)
+            for (const { ack, subscription: owner, order: place } of entries)
+              held.push({ ack, subscription: owner, order: place })
+            held.sort((a, b) => a.order - b.order)
+            break
+          }
+          case 'drain': {
+            const goes = (each: (typeof held)[number]): boolean =>
+              action.subscription === undefined || each.subscription === action.subscription
+            expect(acks(ledger.drain(action.subscription))).toEqual(held.filter(goes).map(({ ack }) => ack))
+            held = held.filter((each) => !goes(each))
+            break
+          }
+        }
+        expect(ledger.size).toBe(held.length)
+        for (const { ack } of held) expect(ledger.find(ack)?.ack).toBe(ack)
+      }
+      expect(acks(ledger.drain())).toEqual(held.map(({ ack }) => ack))
+    }),
+  )
+})
