@@ -37,20 +37,24 @@ export function banner(addresses: Addresses, settings: Settings, startup: number
 }
 
 /** What to say when a port cannot be had, and the exit code (sysexits). */
-export function explainListenError(error: NodeJS.ErrnoException & { port?: number; address?: string }): {
+export function explainListenError(
+  error: NodeJS.ErrnoException & { port?: number; address?: string },
+  settings: Settings,
+): {
   text: string
   code: number
 } {
   const { port = 0, address = '' } = error
+  const option = port === settings.port ? '--port' : port === settings.tcpPort ? '--tcp-port' : '--tls-port'
   switch (error.code) {
     case 'EADDRINUSE':
       return {
-        text: `port ${port} on ${address} is already in use.\n  Another broker may be running there.\n  Use another port:  --port ${port + 1}  (or --tcp-port, --tls-port)\n  Any free port:     --port 0`,
+        text: `port ${port} on ${address} is already in use.\n  Another broker may be running there.\n  Use another port:  ${option} ${port < 65_535 ? port + 1 : port - 1}\n  Any free port:     ${option} 0`,
         code: 69,
       }
     case 'EACCES':
       return {
-        text: `port ${port} may not be used by this user.\n  Ports below 1024 are privileged; try --port 61614.`,
+        text: `port ${port} may not be used by this user.\n  Ports below 1024 are privileged; try ${option} 61614.`,
         code: 77,
       }
     case 'EADDRNOTAVAIL':

@@ -4,16 +4,10 @@ import { optionName, OptionsError, rows, type BrokerOptions, type Row } from '..
 type Value = string | number | boolean | readonly string[]
 
 const units: Record<string, number> = { k: 1024, m: 1024 ** 2, g: 1024 ** 3 }
-const switches: Record<string, boolean> = {
-  true: true,
-  1: true,
-  yes: true,
-  on: true,
-  false: false,
-  0: false,
-  no: false,
-  off: false,
-}
+const switches = new Map([
+  ...['true', '1', 'yes', 'on'].map((word) => [word, true] as const),
+  ...['false', '0', 'no', 'off'].map((word) => [word, false] as const),
+])
 
 /** Reads what was typed for an option, on the command line or in the environment. */
 function parseValue(row: Row<unknown>, text: string): Value {
@@ -28,7 +22,7 @@ function parseValue(row: Row<unknown>, text: string): Value {
       return Number(match[1]) * (units[(match[2] ?? '').toLowerCase()] ?? 1)
     }
     case 'switch': {
-      const value = switches[text.toLowerCase()]
+      const value = switches.get(text.toLowerCase())
       if (value === undefined) throw new InvalidArgumentError('It must be true or false.')
       return value
     }
@@ -60,12 +54,10 @@ export function variable(key: string): string {
   return `STOMP_BROKER_${optionName(key).toUpperCase().replaceAll('-', '_')}`
 }
 
-const placeholders = { integer: 'n', bytes: 'size', text: 'text', list: 'list', switch: '', choice: 'choice' }
-
 /** The flag of an option: `--no-…` for what is on by default. */
 export function flag(key: string, row: Row<unknown>): string {
   if (row.kind === 'switch') return row.default === true ? `--no-${optionName(key)}` : `--${optionName(key)}`
-  return `--${optionName(key)} <${row.choices?.join('|') ?? placeholders[row.kind]}>`
+  return `--${optionName(key)} <${row.value}>`
 }
 
 const entries = Object.entries<Row<unknown>>(rows)
@@ -80,8 +72,16 @@ export function addFlags(program: Command): void {
     )
     if (row.kind !== 'switch') option.argParser((text: string) => parseValue(row, text))
     program.addOption(option)
+    // Both forms of a switch, so that the command line can overrule the environment either way.
+    if (row.kind === 'switch')
+      program.addOption(
+        new Option(row.default === true ? `--${optionName(key)}` : `--no-${optionName(key)}`).hideHelp(),
+      )
   }
 }
+
+// A Kubernetes service called stomp-broker puts these into every pod, with STOMP_BROKER_PORT=tcp://...
+const fromKubernetes = /^STOMP_BROKER_(SERVICE_(HOST|PORT)|PORT_\d+_(TCP|UDP))/
 
 /** A flag wins over the environment, the environment over the default. Throws OptionsError. */
 export function readFlags(program: Command, environment: NodeJS.ProcessEnv): BrokerOptions {
@@ -92,7 +92,7 @@ export function readFlags(program: Command, environment: NodeJS.ProcessEnv): Bro
     const text = environment[name]
     if (program.getOptionValueSource(key) === 'cli') {
       given[key] = program.getOptionValue(key)
-    } else if (text !== undefined && text !== '') {
+    } else if (text !== undefined && text !== '' && !text.startsWith('tcp://')) {
       try {
         given[key] = parseValue(row, text)
       } catch (error) {
@@ -102,9 +102,18 @@ export function readFlags(program: Command, environment: NodeJS.ProcessEnv): Bro
   }
   const known = new Set(entries.map(([key]) => variable(key)))
   for (const name of Object.keys(environment)) {
-    if (name.startsWith('STOMP_BROKER_') && !known.has(name))
+    if (name.startsWith('STOMP_BROKER_') && !known.has(name) && !fromKubernetes.test(name))
       problems.push(`${name} is not a setting of stomp-broker`)
   }
   if (problems.length > 0) throw new OptionsError(problems)
   return given // checked by readOptions
+}
+
+/** A problem of readOptions in the words of who set the option: its flag, or its variable. */
+export function inWordsOf(program: Command, environment: NodeJS.ProcessEnv, problem: string): string {
+  const name = /^[a-z-]+(?=: )/.exec(problem)?.[0]
+  const key = entries.map(([candidate]) => candidate).find((candidate) => optionName(candidate) === name)
+  if (name === undefined || key === undefined) return problem
+  const byVariable = program.getOptionValueSource(key) !== 'cli' && Boolean(environment[variable(key)])
+  return (byVariable ? variable(key) : `--${name}`) + problem.slice(name.length)
 }

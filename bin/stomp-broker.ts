@@ -2,7 +2,7 @@
 import { Command } from 'commander'
 import { createBroker, OptionsError, VERSION, type Broker } from '../broker/index.ts'
 import { banner, explainListenError } from './banner.ts'
-import { addFlags, readFlags } from './flags.ts'
+import { addFlags, inWordsOf, readFlags } from './flags.ts'
 
 // sysexits: 64 usage.
 const USAGE = 64
@@ -16,6 +16,8 @@ const program = new Command('stomp-broker')
   .exitOverride((error) => process.exit(error.exitCode === 0 ? 0 : USAGE))
 
 addFlags(program)
+// A closed pipe or a full disk behind the banner is no reason to stop.
+process.stdout.on('error', () => {})
 
 program.addHelpText(
   'after',
@@ -31,10 +33,18 @@ Examples:
   stomp-broker --port 0 --log-level debug           any free port, and tell all`,
 )
 
+program.allowExcessArguments()
 program.action(async () => {
+  const [word] = program.args
+  if (word !== undefined) {
+    quit(
+      `${JSON.stringify(word)} is not understood; stomp-broker takes options only, see stomp-broker --help`,
+      USAGE,
+    )
+  }
   const broker = configure()
   const addresses = await broker.listen().catch((error: NodeJS.ErrnoException) => {
-    const { text, code } = explainListenError(error)
+    const { text, code } = explainListenError(error, broker.settings)
     return quit(text, code)
   })
   process.stdout.write(
@@ -56,8 +66,8 @@ function configure(): Broker {
   try {
     return createBroker(readFlags(program, process.env))
   } catch (error) {
-    if (error instanceof OptionsError) return quit(error.problems.join('\n  '), USAGE)
-    throw error
+    if (!(error instanceof OptionsError)) throw error
+    return quit(error.problems.map((problem) => inWordsOf(program, process.env, problem)).join('\n  '), USAGE)
   }
 }
 

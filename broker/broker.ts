@@ -4,7 +4,8 @@ import { createServer as createHttpServer, type IncomingMessage, type Server as 
 import { createServer as createHttpsServer } from 'node:https'
 import { createRequire } from 'node:module'
 import { createServer as createTcpServer, type AddressInfo, type Server } from 'node:net'
-import { createServer as createTlsServer } from 'node:tls'
+import { createSecureContext, createServer as createTlsServer } from 'node:tls'
+import { getSystemErrorMap } from 'node:util'
 import type { Logger } from 'pino'
 import { Hub } from './core/hub.ts'
 import { Ticker } from './core/heartbeat.ts'
@@ -224,18 +225,22 @@ function readCertificate(
   settings: Settings,
 ): { cert: Buffer; key: Buffer; handshakeTimeout: number } | undefined {
   if (settings.tlsCert === '') return undefined
-  return {
-    cert: readPem('tls-cert', settings.tlsCert),
-    key: readPem('tls-key', settings.tlsKey),
-    handshakeTimeout: HANDSHAKE_TIMEOUT,
+  const cert = readPem('tls-cert', settings.tlsCert)
+  const key = readPem('tls-key', settings.tlsKey)
+  try {
+    createSecureContext({ cert, key })
+  } catch (error) {
+    throw new OptionsError([`tls-cert and tls-key will not do: ${(error as Error).message}`])
   }
+  return { cert, key, handshakeTimeout: HANDSHAKE_TIMEOUT }
 }
 
 function readPem(option: string, path: string): Buffer {
   try {
     return readFileSync(path)
   } catch (error) {
-    throw new OptionsError([`${option}: ${(error as Error).message}`])
+    const [, reason = ''] = getSystemErrorMap().get((error as NodeJS.ErrnoException).errno ?? 0) ?? []
+    throw new OptionsError([`${option}: ${path} cannot be read, ${reason}`])
   }
 }
 

@@ -7,45 +7,60 @@ export interface Row<T> {
   readonly default: T
   readonly schema: v.GenericSchema<T>
   readonly help: string
+  /** What stands for its value in `--help`. */
+  readonly value: string
   readonly choices?: readonly string[]
 }
 
 const LARGEST_PORT = 65_535
 
+function wholeNumber(min: number, max: number): v.GenericSchema<number> {
+  const message = (issue: { received: string }): string =>
+    `must be a whole number from ${min} to ${max}, not ${issue.received}`
+  return v.pipe(v.number(message), v.integer(message), v.minValue(min, message), v.maxValue(max, message))
+}
+
 function integer(help: string, standard: number, min = 1, max = 2 ** 31 - 1): Row<number> {
-  return {
-    kind: 'integer',
-    default: standard,
-    help,
-    schema: v.pipe(v.number(), v.integer(), v.minValue(min), v.maxValue(max)),
-  }
+  return { kind: 'integer', default: standard, help, value: 'n', schema: wholeNumber(min, max) }
 }
 function bytes(help: string, standard: number, min = 1): Row<number> {
-  return { ...integer(help, standard, min, 2 ** 40), kind: 'bytes' }
+  return { kind: 'bytes', default: standard, help, value: 'size', schema: wholeNumber(min, 2 ** 40) }
 }
 /** A port that may be left out. */
 function port(help: string): Row<number | undefined> {
+  return { ...integer(help, 0), default: undefined, schema: v.optional(wholeNumber(0, LARGEST_PORT)) }
+}
+function address(help: string, standard: string): Row<string> {
+  // Node takes an empty one, an unset variable of a script for example, for all interfaces.
+  const message = 'must be an address such as 127.0.0.1'
   return {
-    ...integer(help, 0, 0, LARGEST_PORT),
-    default: undefined,
-    schema: v.optional(v.pipe(v.number(), v.integer(), v.minValue(0), v.maxValue(LARGEST_PORT))),
+    kind: 'text',
+    default: standard,
+    help,
+    value: 'address',
+    schema: v.pipe(v.string(message), v.nonEmpty(message)),
   }
 }
-function text(help: string, standard: string): Row<string> {
-  return { kind: 'text', default: standard, help, schema: v.string() }
+function file(help: string): Row<string> {
+  return { kind: 'text', default: '', help, value: 'file', schema: v.string('must be the path of a file') }
 }
 function list(
   help: string,
   standard: readonly string[],
-  schema: v.GenericSchema<string>,
+  entry: v.GenericSchema<string>,
 ): Row<readonly string[]> {
-  return { kind: 'list', default: standard, help, schema: v.array(schema) }
+  const schema = v.pipe(
+    v.array(entry, 'must be a list'),
+    v.check((items) => new Set(items).size === items.length, 'holds the same entry twice'),
+  )
+  return { kind: 'list', default: standard, help, value: 'list', schema }
 }
 function onOff(help: string, standard: boolean): Row<boolean> {
-  return { kind: 'switch', default: standard, help, schema: v.boolean() }
+  return { kind: 'switch', default: standard, help, value: '', schema: v.boolean('must be true or false') }
 }
 function choice<const T extends string>(help: string, standard: T, choices: readonly T[]): Row<T> {
-  return { kind: 'choice', default: standard, help, choices, schema: v.picklist(choices) }
+  const schema = v.picklist(choices, `must be one of ${choices.join(', ')}`)
+  return { kind: 'choice', default: standard, help, value: choices.join('|'), choices, schema }
 }
 
 const endpoint = v.pipe(
@@ -68,15 +83,15 @@ export const rows = {
   /** TCP port of HTTP, WebSocket and SockJS; 0 takes any free one. Default 61614, ActiveMQ's ws port. */
   port: integer('port for WebSocket, SockJS and the demo; 0 for any free one', 61_614, 0, LARGEST_PORT),
   /** Address to listen on. Default 127.0.0.1: this machine only. */
-  host: text('address to listen on; 0.0.0.0 opens the broker to the network', '127.0.0.1'),
+  host: address('address to listen on; 0.0.0.0 opens the broker to the network', '127.0.0.1'),
   /** Port of plain TCP STOMP, usually 61613. Default: none. */
   tcpPort: port('also speak STOMP over plain TCP, usually on 61613'),
   /** Port of STOMP over TLS. Default: none. Needs `tlsCert` and `tlsKey`. */
   tlsPort: port('also speak STOMP over TLS; needs --tls-cert and --tls-key'),
   /** PEM file. With `tlsKey` it also turns `port` to https and wss. Default: none. */
-  tlsCert: text('PEM file with the certificate; makes --port https and wss', ''),
+  tlsCert: file('PEM file with the certificate; makes --port https and wss'),
   /** PEM file. Default: none. */
-  tlsKey: text('PEM file with the private key', ''),
+  tlsKey: file('PEM file with the private key'),
   /** Paths of raw WebSocket and SockJS alike. Default /ws (RabbitMQ, Spring) and /stomp (ActiveMQ, vert.x). */
   endpoints: list('paths of WebSocket and SockJS, with commas between', ['/ws', '/stomp'], endpoint),
   /** Accept raw WebSocket on every path, as ActiveMQ does. Default false. */
@@ -164,17 +179,20 @@ export function optionName(key: string): string {
   return key.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`)
 }
 
-const schema = v.strictObject(
+const schema = v.object(
   Object.fromEntries(Object.entries<Row<unknown>>(rows).map(([key, row]) => [key, v.optional(row.schema)])),
 )
 
 /** Checks all options and fills in the defaults. Throws OptionsError with every problem at once. */
 export function readOptions(options: BrokerOptions): Settings {
-  const result = v.safeParse(schema, options)
-  const problems = (result.issues ?? []).map((issue) => {
-    const key = v.getDotPath(issue)?.split('.')[0] ?? ''
-    return key in rows ? `${optionName(key)}: ${issue.message}` : `${key} is not an option`
-  })
+  const problems = [
+    ...(v.safeParse(schema, options).issues ?? []).map(
+      (issue) => `${optionName(v.getDotPath(issue)?.split('.')[0] ?? '')}: ${issue.message}`,
+    ),
+    ...Object.keys(options)
+      .filter((key) => !Object.hasOwn(rows, key))
+      .map((key) => `${key} is not an option`),
+  ]
   if (problems.length > 0) throw new OptionsError(problems)
   const defaults = Object.fromEntries(Object.entries(rows).map(([key, row]) => [key, row.default]))
   const given = Object.fromEntries(Object.entries(options).filter(([, value]) => value !== undefined))
@@ -192,6 +210,8 @@ function findConflicts(settings: Settings): string[] {
     problems.push('tls-cert and tls-key go together')
   if (settings.tlsPort !== undefined && settings.tlsCert === '')
     problems.push('tls-port needs tls-cert and tls-key')
+  const ports = [settings.port, settings.tcpPort, settings.tlsPort].filter(Boolean)
+  if (new Set(ports).size < ports.length) problems.push('port, tcp-port and tls-port must differ')
   if (settings.endpoints.length === 0) problems.push('endpoints: at least one is needed')
   if (settings.maxFrame < settings.maxBody) problems.push('max-frame is smaller than max-body')
   if (settings.sendBudget < settings.maxFrame)
