@@ -279,8 +279,10 @@ function refuseMethod(
 function nameForeignPage(request: IncomingMessage): void {
   const { headers } = request
   const site = headers['sec-fetch-site']
-  if (headers.origin !== undefined || site === undefined || site === 'same-origin' || site === 'none') return
   const page = headers.referer
+  // Over plain http, except from this machine, browsers say no more than the Referer.
+  const unknown = site === undefined && page === undefined
+  if (headers.origin !== undefined || unknown || site === 'same-origin' || site === 'none') return
   headers.origin = page !== undefined && URL.canParse(page) ? new URL(page).origin : 'null'
 }
 
