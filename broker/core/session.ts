@@ -322,7 +322,9 @@ export class Session implements Receiver, SubscriptionHost, Ticking {
       headers.get('id') ?? this.require(frame, 'message-id', this.version === '1.2' ? 'id' : 'message-id')
     // stompjs writes it where a message showed no ack header, that is, where none is needed.
     if (id === 'undefined') return undefined
-    const entry = headers.has('id') ? this.ledger.find(id) : this.ledger.findMessage(id, subscription)
+    // Before 1.2 there was no ack header, so an id there can only be a message id.
+    const byAck = headers.has('id') && this.version === '1.2'
+    const entry = byAck ? this.ledger.find(id) : this.ledger.findMessage(id, subscription)
     if (entry !== undefined) return entry
     const named = subscription === undefined ? undefined : this.subscriptions.get(subscription)
     if (named instanceof TopicSubscription || named?.auto === true) return undefined
@@ -354,6 +356,7 @@ export class Session implements Receiver, SubscriptionHost, Ticking {
     this.retire('disconnecting')
     // 1.2, DISCONNECT: its receipt tells that everything before it was received.
     this.afterPending(() => {
+      if (this.state === 'ended') return
       this.receipt(frame)
       this.waited = 0
       this.host.ticker.add(this)

@@ -54,4 +54,6 @@ export function serveTcp(server: Server, transport: 'tcp' | 'tls', accept: Accep
   server.on(transport === 'tcp' ? 'connection' : 'secureConnection', (socket: Socket) => {
     new TcpConnection(transport, socket).open(accept)
   })
+  // Node tells of a handshake that took too long, and leaves its connection open.
+  server.on('tlsClientError', (_error: Error, socket: Socket) => socket.destroy())
 }

@@ -48,6 +48,7 @@ export class TestEngine extends LocalEngine {
     super(readOptions(options))
   }
 
+  // eslint-disable-next-line typescript/no-misused-promises -- LocalEngine never waits, an Engine may
   override commit(ops: readonly Op[]): void | Promise<void> {
     if (!this.held || ops.every((op) => op.type === 'release')) return super.commit(ops)
     return new Promise((resolve, reject) => {

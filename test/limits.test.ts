@@ -1,0 +1,226 @@
+import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { startBroker, TestEngine, type TestBroker } from './helpers/broker.ts'
+import { RawClient } from './helpers/client.ts'
+
+const limits = {
+  maxCommand: 16,
+  maxHeaders: 4,
+  maxHeaderLine: 64,
+  maxBody: 1024,
+  maxFrame: 1100,
+  maxQueueMessages: 3,
+  maxQueueBytes: 100,
+  maxTransactions: 2,
+  maxTransactionFrames: 3,
+  maxTransactionBytes: 100,
+  prefetch: 2,
+  sockjsMaxBatch: 1024,
+  sockjsMaxSessions: 2,
+}
+
+let broker: TestBroker
+const engine = new TestEngine(limits)
+beforeAll(async () => {
+  broker = await startBroker(limits, engine)
+})
+afterAll(() => broker.close())
+
+let names = 0
+function queue(): string {
+  return `/queue/limits/${++names}`
+}
+
+function x(length: number): string {
+  return 'x'.repeat(length)
+}
+
+/** A SEND of `length` bytes in all, its NUL included. */
+function sized(length: number, counted: boolean): string {
+  const body = x(1010)
+  const head = `SEND\ndestination:/topic/limits\n${counted ? `content-length:${body.length}\n` : ''}pad:`
+  return `${head}${x(length - head.length - 2 - body.length - 1)}\n\n${body}\0`
+}
+
+describe('invariant 9: every limit of a frame, met exactly and crossed by one', () => {
+  const destination = 'destination:/topic/limits'
+  test.each([
+    ['max-header-line', `SEND\n${destination}\na:${x(62)}\n\n\0`, `SEND\n${destination}\na:${x(63)}\n\n\0`],
+    ['max-header-line, no end in sight', '', `SEND\n${x(65)}`],
+    ['max-headers', `SEND\n${destination}\na:\nb:\nc:\n\n\0`, `SEND\n${destination}\na:\nb:\nc:\nd:\n\n\0`],
+    [
+      'max-headers, repeated ones',
+      `SEND\n${destination}\na:\na:\na:\n\n\0`,
+      `SEND\n${destination}\na:\na:\na:\na:\n\n\0`,
+    ],
+    ['max-body', `SEND\n${destination}\n\n${x(1024)}\0`, `SEND\n${destination}\n\n${x(1025)}\0`],
+    [
+      'max-body, announced',
+      `SEND\n${destination}\ncontent-length:1024\n\n${x(1024)}\0`,
+      'SEND\ncontent-length:1025\n\n',
+    ],
+    ['max-body, no end in sight', '', `SEND\n${destination}\n\n${x(1025)}`],
+    ['max-frame', sized(1100, false), sized(1101, false)],
+    ['max-frame, body counted', sized(1100, true), sized(1101, true)],
+    ['max-command, no end in sight', '', x(17)],
+  ])('%s', async (name, exact, over) => {
+    for (const client of [await RawClient.connected(broker), await RawClient.tcpConnected(broker)]) {
+      client.raw(exact)
+      await client.sync()
+      client.raw(over)
+      const { error, close } = await client.refusal()
+      expect(error.headers.message).toBe('frame over a limit')
+      expect(error.body.toString()).toContain(`limit ${name.split(',')[0]}`)
+      if ('socket' in client && 'ping' in client.socket) expect(close.code).toBe(1009)
+    }
+  })
+
+  test('max-command', async () => {
+    const [exact, over] = [await RawClient.connected(broker), await RawClient.connected(broker)]
+    exact.raw(`${x(16)}\n\n\0`)
+    expect((await exact.refusal()).error.headers.message).toBe('unknown command')
+    over.raw(`${x(17)}\n\n\0`)
+    const { error, close } = await over.refusal()
+    expect(error.body.toString()).toContain('limit max-command')
+    expect(close.code).toBe(1009)
+  })
+
+  test('before CONNECT too', async () => {
+    const client = await RawClient.webSocket(broker.webSocketUrl)
+    client.raw(`CONNECT\nlogin:${x(59)}\n\n\0`)
+    const { error, close } = await client.refusal()
+    expect(error.body.toString()).toContain('limit max-header-line')
+    expect(close.code).toBe(1009)
+  })
+
+  test('a WebSocket message may be twice max-frame; a larger one gets 1009', async () => {
+    const client = await RawClient.connected(broker)
+    client.raw('\n'.repeat(2200))
+    await client.sync()
+    client.raw('\n'.repeat(2201))
+    expect((await client.closed).code).toBe(1009)
+  })
+})
+
+describe('invariant 9: every other limit, met exactly and crossed by one', () => {
+  test('the bytes of a destination, as it is shown', async () => {
+    // maxHeaderLine of the small broker is in the way.
+    const own = await startBroker()
+    for (const [exact, over] of [
+      [`/topic/${x(505)}`, `/topic/${x(506)}`],
+      [`/topic/${'ž'.repeat(252)}x`, `/topic/${'ž'.repeat(253)}`],
+      [x(505), x(506)],
+    ] as const) {
+      const client = await RawClient.connected(own)
+      await client.request('SEND', { destination: exact })
+      client.send('SEND', { destination: over })
+      const { error, close } = await client.refusal()
+      expect(error.headers.message).toBe('invalid destination')
+      expect(error.body.toString()).toContain('512 bytes')
+      expect(close.code).toBe(1002)
+    }
+    await own.close()
+  })
+
+  test('max-queue-messages: what was receipted stays, acks make room', async () => {
+    const destination = queue()
+    const client = await RawClient.connected(broker)
+    for (let index = 0; index < 3; index++) await client.request('SEND', { destination })
+    client.send('SEND', { destination, receipt: 'r' })
+    const { error, close } = await client.refusal()
+    expect(error.headers).toMatchObject({ message: 'queue full', 'receipt-id': 'r' })
+    expect(error.body.toString()).toContain(destination)
+    expect(error.body.toString()).toContain('limit max-queue-messages')
+    expect(close.code).toBe(1008)
+    expect(await engine.count(destination)).toEqual({ ready: 3, unacked: 0 })
+
+    const consumer = await RawClient.connected(broker)
+    await consumer.request('SUBSCRIBE', { id: '0', destination, ack: 'client' })
+    const messages = await consumer.take(2)
+    // Handed out is still held.
+    const second = await RawClient.connected(broker)
+    second.send('SEND', { destination })
+    expect((await second.refusal()).error.headers.message).toBe('queue full')
+    await consumer.request('ACK', { id: messages[0]?.headers.ack ?? '' })
+    await consumer.request('SEND', { destination })
+  })
+
+  test('max-queue-bytes', async () => {
+    const destination = queue()
+    const client = await RawClient.connected(broker)
+    await client.request('SEND', { destination }, x(99))
+    await client.request('SEND', { destination }, x(1))
+    client.send('SEND', { destination, receipt: 'r' }, x(1))
+    const { error, close } = await client.refusal()
+    expect(error.headers).toMatchObject({ message: 'queue full', 'receipt-id': 'r' })
+    expect(error.body.toString()).toContain('limit max-queue-bytes')
+    expect(close.code).toBe(1008)
+    expect(await engine.count(destination)).toEqual({ ready: 2, unacked: 0 })
+  })
+
+  test('max-transactions: open ones', async () => {
+    const client = await RawClient.connected(broker)
+    await client.request('BEGIN', { transaction: '1' })
+    await client.request('BEGIN', { transaction: '2' })
+    await client.request('ABORT', { transaction: '1' })
+    await client.request('BEGIN', { transaction: '3' })
+    client.send('BEGIN', { transaction: '4', receipt: 'r' })
+    const { error, close } = await client.refusal()
+    expect(error.headers).toMatchObject({ message: 'transaction over a limit', 'receipt-id': 'r' })
+    expect(error.body.toString()).toContain('limit max-transactions')
+    expect(close.code).toBe(1008)
+  })
+
+  test.each(['SEND', 'ACK'])('max-transaction-frames, crossed by %s', async (command) => {
+    const destination = queue()
+    const client = await RawClient.connected(broker)
+    await client.request('SUBSCRIBE', { id: '0', destination, ack: 'client' })
+    await client.request('SEND', { destination })
+    const { headers } = await client.next('MESSAGE')
+    const inside = { transaction: 't', destination: '/topic/limits', id: headers.ack ?? '' }
+    await client.request('BEGIN', { transaction: 't' })
+    for (let index = 0; index < 3; index++) await client.request('SEND', inside)
+    // Another transaction has its own count.
+    await client.request('BEGIN', { transaction: 'u' })
+    await client.request('SEND', { ...inside, transaction: 'u' })
+    client.send(command, inside)
+    const { error, close } = await client.refusal()
+    expect(error.body.toString()).toContain('limit max-transaction-frames')
+    expect(close.code).toBe(1008)
+    expect(await engine.count(destination)).toEqual({ ready: 1, unacked: 0 })
+  })
+
+  test('max-transaction-bytes: of all open transactions together, free again after their end', async () => {
+    const client = await RawClient.connected(broker)
+    const send = (transaction: string, length: number): Promise<void> =>
+      client.request('SEND', { destination: '/topic/limits', transaction }, x(length))
+    await client.request('BEGIN', { transaction: 't' })
+    await client.request('BEGIN', { transaction: 'u' })
+    await send('t', 60)
+    await send('u', 40)
+    await client.request('COMMIT', { transaction: 't' })
+    await send('u', 60)
+    client.send('SEND', { destination: '/topic/limits', transaction: 'u' }, 'x')
+    const { error, close } = await client.refusal()
+    expect(error.body.toString()).toContain('limit max-transaction-bytes')
+    expect(close.code).toBe(1008)
+  })
+
+  test('prefetch', async () => {
+    const destination = queue()
+    const client = await RawClient.connected(broker)
+    for (let index = 0; index < 3; index++) await client.request('SEND', { destination })
+    await client.request('SUBSCRIBE', { id: '0', destination, ack: 'client' })
+    await client.sync()
+    expect(client.frames).toHaveLength(2)
+  })
+
+  test('sockjs-max-batch and sockjs-max-sessions', async () => {
+    const post = (path: string, body: string): Promise<Response> =>
+      fetch(`${broker.sockJsUrl}/000/${path}`, { method: 'POST', body })
+    expect(await (await post('a/xhr', '')).text()).toBe('o\n')
+    expect((await post('a/xhr_send', '["\\n"]'.padEnd(1024))).status).toBe(204)
+    expect((await post('a/xhr_send', '["\\n"]'.padEnd(1025))).status).toBe(413)
+    expect((await post('b/xhr', '')).status).toBe(200)
+    expect((await post('c/xhr', '')).status).toBe(503)
+  })
+})

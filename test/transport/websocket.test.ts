@@ -1,0 +1,333 @@
+import { request } from 'node:http'
+import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import type { BrokerOptions } from '../../broker/options.ts'
+import { startBroker, type TestBroker } from '../helpers/broker.ts'
+import { frame, RawClient } from '../helpers/client.ts'
+
+let broker: TestBroker
+const opened: TestBroker[] = []
+async function start(options?: BrokerOptions): Promise<TestBroker> {
+  const own = await startBroker(options)
+  opened.push(own)
+  return own
+}
+beforeAll(async () => {
+  broker = await start()
+})
+afterAll(() => Promise.all(opened.map((own) => own.close())))
+
+interface Answer {
+  readonly status: number | undefined
+  /** The sub-protocol chosen, or what a refusal says. */
+  readonly protocol: string | undefined
+  readonly body: string
+}
+
+/** A handshake by hand; the connection is given up at once. */
+function upgrade({ port }: TestBroker, path: string, headers: Record<string, string> = {}): Promise<Answer> {
+  return new Promise((resolve, reject) => {
+    const outgoing = request({
+      port,
+      host: '127.0.0.1',
+      path,
+      headers: {
+        connection: 'Upgrade',
+        upgrade: 'websocket',
+        'sec-websocket-version': '13',
+        'sec-websocket-key': 'dGhlIHNhbXBsZSBub25jZQ==',
+        ...headers,
+      },
+    })
+    outgoing.on('error', reject)
+    outgoing.on('upgrade', (response, socket) => {
+      socket.destroy()
+      // RFC 6455, 1.3: the accept value that belongs to the key above.
+      expect(response.headers['sec-websocket-accept']).toBe('s3pPLMBiTxaQ9kYGzzhZRbK+xOo=')
+      resolve({ status: response.statusCode, protocol: response.headers['sec-websocket-protocol'], body: '' })
+    })
+    outgoing.on('response', (response) => {
+      let body = ''
+      response.setEncoding('utf8').on('data', (text: string) => (body += text))
+      response.on('end', () => resolve({ status: response.statusCode, protocol: undefined, body }))
+    })
+    outgoing.end()
+  })
+}
+
+describe('contract 4.1: paths', () => {
+  test.each([
+    '/',
+    '/ws',
+    '/ws/',
+    '/ws/websocket',
+    '/stomp',
+    '/stomp/',
+    '/stomp/websocket',
+    '/stomp?token=x',
+    '/?a=b',
+  ])('raw STOMP at %s', async (path) => {
+    const client = await RawClient.webSocket(`ws://127.0.0.1:${broker.port}${path}`)
+    client.send('CONNECT', { 'accept-version': '1.2' })
+    await client.next('CONNECTED')
+    client.destroy()
+  })
+
+  test.each([
+    '/nowhere',
+    '/ws2',
+    '/ws/x',
+    '/wsx/websocket',
+    '/websocket',
+    '/ws/a.b/c/websocket',
+    '/stomp/stomp',
+  ])('404 at %s', async (path) => {
+    const { status, body } = await upgrade(broker, path)
+    expect(status).toBe(404)
+    expect(body).toContain(path)
+  })
+
+  test.each(['/nowhere', '/a/b/c?d=e', '/ws/x', '/'])('anyPath: raw STOMP at %s', async (path) => {
+    expect((await upgrade(await start({ anyPath: true }), path)).status).toBe(101)
+  })
+
+  test('other endpoints', async () => {
+    const own = await start({ endpoints: ['/chat', '/a/b'] })
+    for (const path of ['/chat', '/chat/websocket', '/a/b', '/']) {
+      expect((await upgrade(own, path)).status).toBe(101)
+    }
+    expect((await upgrade(own, '/stomp')).status).toBe(404)
+  })
+
+  test('a plain GET is no upgrade, and the two share a path', async () => {
+    expect(await (await fetch(broker.sockJsUrl)).text()).toBe('Welcome to SockJS!\n')
+    expect((await upgrade(broker, '/ws')).status).toBe(101)
+  })
+})
+
+describe('contract 4.2: sub-protocol', () => {
+  test.each([
+    ['v12.stomp, v11.stomp, v10.stomp', 'v12.stomp'],
+    ['v10.stomp, v11.stomp, v12.stomp', 'v12.stomp'],
+    ['v10.stomp, v11.stomp', 'v11.stomp'],
+    ['v10.stomp', 'v10.stomp'],
+    ['stomp', 'stomp'],
+    ['stomp, v10.stomp', 'v10.stomp'],
+    ['mqtt, v11.stomp', 'v11.stomp'],
+    [undefined, undefined],
+    ['mqtt', undefined],
+    ['mqtt, V12.STOMP', undefined],
+  ])('offered %s, chosen %s', async (offered, chosen) => {
+    const headers = offered === undefined ? {} : { 'sec-websocket-protocol': offered }
+    expect(await upgrade(broker, '/stomp', headers)).toMatchObject({ status: 101, protocol: chosen })
+  })
+
+  test('none offered is a session like any other', async () => {
+    const client = await RawClient.webSocket(broker.webSocketUrl, [])
+    client.send('CONNECT', { 'accept-version': '1.2' })
+    await client.next('CONNECTED')
+    await client.sync()
+  })
+})
+
+describe('contract 4.2: origin', () => {
+  test.each([
+    ['http://localhost:3000', {}],
+    ['http://127.0.0.1:5173', {}],
+    ['https://app.localhost', {}],
+    ['http://[::1]:80', {}],
+    ['https://app.example.com', { origins: ['https://app.example.com'] }],
+    ['https://evil.example', { origins: ['*'] }],
+    ['null', { origins: ['null'] }],
+  ])('%s may connect with %j', async (origin, options) => {
+    const own = Object.keys(options).length === 0 ? broker : await start(options)
+    expect((await upgrade(own, '/stomp', { origin })).status).toBe(101)
+  })
+
+  test.each([
+    ['https://evil.example', {}, '--origins https://evil.example'],
+    ['http://localhost.evil.example', {}, '--origins http://localhost.evil.example'],
+    ['null', {}, '--origins null'],
+    ['https://app.example.com.evil.example', { origins: ['https://app.example.com'] }, '--origins'],
+    ['http://app.example.com', { origins: ['https://app.example.com'] }, '--origins http://app.example.com'],
+    ['https://app.example.com:8443', { origins: ['https://app.example.com'] }, '--origins'],
+  ])('%s may not with %j, and is told how to', async (origin, options, hint) => {
+    const own = Object.keys(options).length === 0 ? broker : await start(options)
+    const { status, body } = await upgrade(own, '/stomp', { origin })
+    expect(status).toBe(403)
+    expect(body).toContain(hint)
+  })
+
+  test('a foreign name that points here is not same-origin while the broker is for this machine', async () => {
+    const headers = { origin: 'http://rebound.example', host: 'rebound.example' }
+    expect((await upgrade(broker, '/stomp', headers)).status).toBe(403)
+  })
+
+  test('on all interfaces a page of the same host may, one of localhost no longer', async () => {
+    const own = await start({ host: '0.0.0.0' })
+    const host = 'broker.example:61614'
+    expect((await upgrade(own, '/stomp', { origin: `http://${host}`, host })).status).toBe(101)
+    expect((await upgrade(own, '/stomp', { origin: 'http://broker.example', host })).status).toBe(403)
+    expect((await upgrade(own, '/stomp', { origin: 'http://localhost:3000', host })).status).toBe(403)
+  })
+
+  test('no Origin is no browser, and may', async () => {
+    expect((await upgrade(broker, '/stomp')).status).toBe(101)
+  })
+})
+
+describe('contract 4.4: out', () => {
+  test('one STOMP frame is one WebSocket message, and no LF follows the NUL', async () => {
+    const client = await RawClient.connected(broker)
+    await client.request('SUBSCRIBE', { id: '0', destination: '/topic/websocket/one' })
+    const sizes = [0, 1, 100, 124, 125, 126, 65_000, 65_536, 300_000]
+    client.raw(
+      Buffer.concat(
+        sizes.map((size) => frame('SEND', { destination: '/topic/websocket/one' }, 'x'.repeat(size))),
+      ),
+    )
+    const before = client.messages.length
+    expect((await client.bodies(sizes.length)).map((body) => body.length)).toEqual(sizes)
+    expect(client.messages).toHaveLength(before + sizes.length)
+    for (const { data } of client.messages) {
+      expect(data.toString()).toMatch(/^[A-Z]+\n/)
+      expect(data.at(-1)).toBe(0)
+    }
+    expect(client.heartbeats).toBe(0)
+  })
+
+  const text = Buffer.from('UTF-8 čaj 🍵')
+  const bytes = Buffer.from([0, 0xff, 0xfe, 10, 0])
+  const octets = 'application/octet-stream'
+  test.each([
+    ['text', 'text/plain', text, false],
+    ['text', 'text/plain', bytes, true],
+    ['text', octets, text, false],
+    ['text', octets, bytes, true],
+    ['binary', 'text/plain', text, false],
+    ['binary', 'text/plain', bytes, true],
+    ['binary', octets, text, true],
+    ['binary', `${octets};x=y`, text, true],
+    ['binary', octets, bytes, true],
+  ])('to a client of %s messages %s of %j goes as binary: %s', async (kind, type, body, binary) => {
+    const client = await RawClient.webSocket(broker.webSocketUrl)
+    const connect = frame('CONNECT', { 'accept-version': '1.2' })
+    client.raw(kind === 'text' ? connect.toString() : connect)
+    await client.next('CONNECTED')
+    await client.request('SUBSCRIBE', { id: '0', destination: '/topic/websocket/type' })
+    const sender = await RawClient.connected(broker)
+    sender.send(
+      'SEND',
+      { destination: '/topic/websocket/type', 'content-type': type, 'content-length': String(body.length) },
+      body,
+    )
+    const message = await client.next('MESSAGE')
+    expect(message.body.equals(body)).toBe(true)
+    expect(message.headers['content-type']).toBe(type)
+    expect(client.messages.at(-1)?.binary).toBe(binary)
+    // All that is not such a message stays text.
+    expect(client.messages.slice(0, -1).map((other) => other.binary)).not.toContain(true)
+    await client.request('UNSUBSCRIBE', { id: '0' })
+  })
+})
+
+describe('contract 4.4: in', () => {
+  const destination = '/topic/websocket/in'
+  const conversation = Buffer.concat([
+    Buffer.from('\r\n'),
+    frame('CONNECT', { 'accept-version': '1.2', host: 'x' }),
+    Buffer.from('\n\r\n'),
+    frame('SUBSCRIBE', { id: '0', destination, receipt: 'a' }),
+    frame('SEND', { destination, 'content-length': '5', custom: 'č\\c' }, 'a\0b\n\n'),
+    Buffer.from('\r\n\r\n'),
+    Buffer.from(`SEND\r\ndestination:${destination}\r\n\r\ntwo\0`),
+    frame('DISCONNECT', { receipt: 'b' }),
+  ])
+
+  async function answers(client: RawClient): Promise<void> {
+    await client.next('CONNECTED')
+    expect((await client.next('RECEIPT')).headers['receipt-id']).toBe('a')
+    const [first, second] = await client.take(2)
+    expect(first?.body.toString()).toBe('a\0b\n\n')
+    expect(first?.headers.custom).toBe('č\\c')
+    expect(second?.body.toString()).toBe('two')
+    expect((await client.next('RECEIPT')).headers['receipt-id']).toBe('b')
+    client.destroy()
+    await client.closed
+  }
+
+  test('any number of frames in one message', async () => {
+    const client = await RawClient.webSocket(broker.webSocketUrl)
+    client.raw(conversation)
+    await answers(client)
+  })
+
+  test('frames split over two messages, at every byte', async () => {
+    for (let at = 1; at < conversation.length; at++) {
+      const client = await RawClient.webSocket(broker.webSocketUrl)
+      client.raw(conversation.subarray(0, at))
+      client.raw(conversation.subarray(at))
+      await answers(client)
+    }
+  })
+
+  test('every byte a message of its own', async () => {
+    const client = await RawClient.webSocket(broker.webSocketUrl)
+    for (const byte of conversation) client.raw(Buffer.from([byte]))
+    await answers(client)
+  })
+
+  test('text and binary messages mixed, in the middle of a frame', async () => {
+    const client = await RawClient.webSocket(broker.webSocketUrl)
+    const middle = conversation.indexOf('destination')
+    client.raw(conversation.toString('utf8', 0, middle))
+    client.raw(conversation.subarray(middle, middle + 10))
+    client.raw(conversation.toString('utf8', middle + 10))
+    await answers(client)
+  })
+
+  test('a message in several WebSocket fragments', async () => {
+    const client = await RawClient.webSocket(broker.webSocketUrl)
+    const half = conversation.length / 2
+    client.socket.send(conversation.subarray(0, half), { fin: false, binary: true })
+    client.socket.send(conversation.subarray(half), { fin: true, binary: true })
+    await answers(client)
+  })
+
+  test('a bare EOL or nothing at all in a message is no frame', async () => {
+    const client = await RawClient.connected(broker)
+    for (const text of ['\n', '\r\n', '', '\n\n\r\n']) client.raw(text)
+    await client.sync()
+    expect(client.frames).toEqual([])
+  })
+
+  test('acceptCutFrames: a frame may lack its NUL at the end of a message', async () => {
+    const own = await start({ acceptCutFrames: true })
+    const client = await RawClient.webSocket(own.webSocketUrl)
+    client.raw('CONNECT\naccept-version:1.2\n\n')
+    await client.next('CONNECTED')
+    client.raw(`SUBSCRIBE\nid:0\ndestination:${destination}\n\n`)
+    client.raw(`SEND\ndestination:${destination}\n\ncut`)
+    // Whole frames and heart-beats are as ever.
+    client.raw(`SEND\ndestination:${destination}\n\nwhole\0\n`)
+    client.raw('\n')
+    client.raw(`SEND\ndestination:${destination}\n\nfirst\0SEND\ndestination:${destination}\n\nsecond`)
+    expect(await client.bodies(4)).toEqual(['cut', 'whole', 'first', 'second'])
+  })
+
+  test('by default a frame without its NUL waits for it', async () => {
+    const client = await RawClient.connected(broker)
+    const own = '/topic/websocket/wait'
+    await client.request('SUBSCRIBE', { id: '0', destination: own })
+    client.raw(`SEND\ndestination:${own}\n\ncut`)
+    client.raw(' not\0')
+    expect(await client.bodies(1)).toEqual(['cut not'])
+  })
+
+  test('a WebSocket frame that is none is close 1002, or 1007 where text is not UTF-8', async () => {
+    const client = await RawClient.connected(broker)
+    client.socket.send(Buffer.from([0xc3, 0x28]), { binary: false })
+    expect((await client.closed).code).toBe(1007)
+    const other = await RawClient.connected(broker)
+    await other.sync()
+  })
+})
