@@ -75,7 +75,7 @@ async function talk(one: Page, other: Page, topic = ''): Promise<void> {
   await say(other, `pong ${topic}`)
   await message(one, `pong ${topic}`).waitFor()
   for (const page of [one, other]) {
-    expect(await page.locator('[data-testid=message][data-status=shown]').count()).toBe(2)
+    await expect.poll(() => page.locator('[data-testid=message][data-status=shown]').count()).toBe(2)
     expect(await page.getByTestId('message').count()).toBe(2)
   }
 }
@@ -218,7 +218,7 @@ describe('when the connection breaks', () => {
       await state(ada, 'reconnecting')
       await say(ada, 'one')
       await say(ada, 'two')
-      expect(await ada.locator('[data-status=waiting]').count()).toBe(2)
+      await expect.poll(() => ada.locator('[data-status=waiting]').count()).toBe(2)
       await say(bob, 'nobody hears me')
       cable.mend()
       await state(ada, 'connected')
@@ -237,13 +237,13 @@ describe('when the connection breaks', () => {
       cable.deafen()
       await say(ada, 'do you hear me?')
       await message(bob, 'do you hear me?').waitFor()
-      expect(await ada.locator('[data-status=waiting]').count()).toBe(1)
+      await expect.poll(() => ada.locator('[data-status=waiting]').count()).toBe(1)
       cable.cut()
       await state(ada, 'reconnecting')
       cable.mend()
       await ada.locator('[data-status=shown]').waitFor()
       const sends = ada.locator('[data-direction=out]').filter({ hasText: 'do you hear me?' })
-      expect(await sends.count()).toBe(2)
+      await expect.poll(() => sends.count()).toBe(2)
       await talkOn(ada, bob, ['do you hear me?', 'and now?'], ['do you hear me?', 'and now?'])
     } finally {
       await cable.close()
