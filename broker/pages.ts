@@ -74,7 +74,8 @@ function readPages(demo: boolean, endpoints: readonly string[]): Map<string, Pag
         ETag: `"${createHash('sha256').update(body).digest('base64url')}"`,
         'Content-Security-Policy': policy,
         'X-Content-Type-Options': 'nosniff',
-        'Referrer-Policy': 'no-referrer',
+        // With no-referrer the forms of the jsonp transport would be of the origin null.
+        'Referrer-Policy': 'same-origin',
       },
     })
   }
