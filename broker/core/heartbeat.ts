@@ -8,8 +8,11 @@ export const TICK = 250
 const PATIENCE = 3
 
 export interface Ticking {
-  /** `elapsed` is the time since the last tick, cut short when the process itself was held up. */
-  tick(elapsed: number): void
+  /**
+   * `elapsed` is the time since the last tick. `counted` is what may be held against a peer of it:
+   * after a stall of this process the peers' bytes are still unread, and their silence is ours.
+   */
+  tick(elapsed: number, counted: number): void
 }
 
 /** One timer for all sessions. */
@@ -32,10 +35,9 @@ export class Ticker {
 
   private tick(): void {
     const now = performance.now()
-    // After a stall the peers' bytes are still unread: their silence is ours, and is not held against them.
-    const elapsed = Math.min(now - this.last, 2 * TICK)
+    const elapsed = now - this.last
     this.last = now
-    for (const member of this.members) member.tick(elapsed)
+    for (const member of this.members) member.tick(elapsed, Math.min(elapsed, 2 * TICK))
   }
 }
 
@@ -98,10 +100,10 @@ export class Heartbeat {
     this.speechless = 0
   }
 
-  /** False when the peer is to be taken for dead; `reading` is false while nobody listens to it. */
-  tick(elapsed: number, reading: boolean): boolean {
+  /** False when the peer is to be taken for dead; `counted` is 0 while nobody listens to it. */
+  tick(elapsed: number, counted: number): boolean {
     if (this.agreement.send > 0) this.keepUp(elapsed)
-    return !reading || this.agreement.hear === 0 || this.isAlive(elapsed)
+    return this.agreement.hear === 0 || this.isAlive(counted)
   }
 
   private keepUp(elapsed: number): void {

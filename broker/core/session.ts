@@ -1,7 +1,7 @@
 import type { Logger } from 'pino'
 import type { Engine } from '../engine/engine.ts'
 import { Ledger, type Entry } from '../model/ledger.ts'
-import { Message, type Delivery, type MessageIds, type Op } from '../model/message.ts'
+import { deliveryId, Message, type Delivery, type MessageIds, type Op } from '../model/message.ts'
 import type { Stats } from '../model/stats.ts'
 import { Decoder, type FrameLimits } from '../protocol/decoder.ts'
 import { parseDestination } from '../protocol/destination.ts'
@@ -108,15 +108,15 @@ export class Session implements Receiver, SubscriptionHost, Ticking {
     this.host.closed(this)
   }
 
-  tick(elapsed: number): void {
-    this.waited += elapsed
+  tick(elapsed: number, counted: number): void {
+    this.waited += counted
     if (this.state === 'connecting') {
       const { connectTimeout } = this.host.options
       if (this.waited < connectTimeout) return
       this.fail(new StompError('connect-timeout', `No CONNECT came within ${connectTimeout} ms.`))
     } else if (this.state === 'disconnecting') {
       if (this.waited >= DISCONNECT_GRACE) this.leave()
-    } else if (this.heartbeat?.tick(elapsed, !this.yielding) === false) {
+    } else if (this.heartbeat?.tick(elapsed, this.yielding ? 0 : counted) === false) {
       this.fail(new StompError('heart-beat-lost', 'Nothing was heard for three times the agreed heart-beat.'))
     }
   }
@@ -322,9 +322,8 @@ export class Session implements Receiver, SubscriptionHost, Ticking {
       headers.get('id') ?? this.require(frame, 'message-id', this.version === '1.2' ? 'id' : 'message-id')
     // stompjs writes it where a message showed no ack header, that is, where none is needed.
     if (id === 'undefined') return undefined
-    // Before 1.2 there was no ack header, so an id there can only be a message id.
-    const byAck = headers.has('id') && this.version === '1.2'
-    const entry = byAck ? this.ledger.find(id) : this.ledger.findMessage(id, subscription)
+    // On 1.2 the id says it all, and a subscription beside it is no part of the frame.
+    const entry = this.ledger.find(id, this.version === '1.2' ? undefined : subscription)
     if (entry !== undefined) return entry
     const named = subscription === undefined ? undefined : this.subscriptions.get(subscription)
     if (named instanceof TopicSubscription || named?.auto === true) return undefined
@@ -478,7 +477,8 @@ export class Session implements Receiver, SubscriptionHost, Ticking {
     const { connection, version } = this
     const { message } = delivery
     const { wire } = connection
-    const ack = subscription.auto ? undefined : this.ledger.add(subscription.id, delivery)
+    const id = deliveryId(delivery)
+    if (!subscription.auto) this.ledger.add(id, subscription.id, delivery)
     if (wire.binary === 'refuse' && !message.text) {
       this.refuseBinary(message)
       // An auto delivery is settled already: the message goes back as a new one.
@@ -486,8 +486,8 @@ export class Session implements Receiver, SubscriptionHost, Ticking {
       return
     }
     // Only 1.2 knows the ack header (1.2, MESSAGE).
-    const shown = version === '1.2' ? ack : undefined
-    if (!connection.send(message.renderDelivery(subscription.id, shown, version, wire, delivery.attempt)))
+    const ack = version === '1.2' && !subscription.auto ? id : undefined
+    if (!connection.send(message.renderDelivery(subscription.id, id, ack, version, wire, delivery.attempt)))
       this.press()
   }
 

@@ -4,8 +4,8 @@ import type { Delivery } from './message.ts'
 const REMEMBERED = 1_000
 
 export interface Entry {
-  /** What the client names in an ACK of 1.2. */
-  readonly ack: string
+  /** What the client names in an ACK. */
+  readonly id: string
   readonly subscription: string
   readonly delivery: Delivery
   /** Order of delivery within the session. */
@@ -25,31 +25,15 @@ export class Ledger {
     return this.entries.size
   }
 
-  /**
-   * Takes a delivery in and returns its ack id: the message id (peers do the same, so 1.1 code
-   * works on 1.2), with the attempt behind it from the second delivery on, so that a late ACK of
-   * the first cannot settle the second.
-   */
-  add(subscription: string, delivery: Delivery): string {
-    const { message, attempt } = delivery
-    const ack = attempt === 1 ? message.id : `${message.id}.${attempt}`
-    this.insert({ ack, subscription, delivery, order: ++this.order })
-    return ack
+  /** Takes a delivery in, under the id that its MESSAGE shows as `message-id` and as `ack`. */
+  add(id: string, subscription: string, delivery: Delivery): void {
+    this.insert({ id, subscription, delivery, order: ++this.order })
   }
 
-  /** By `id` (1.2). Accepts a message id as well, unless it is that of an earlier, settled delivery. */
-  find(id: string): Entry | undefined {
-    return this.entries.get(id) ?? (this.settled.has(id) ? undefined : this.findMessage(id, undefined))
-  }
-
-  /** By `message-id` and, where given, `subscription` (1.0, 1.1). */
-  findMessage(messageId: string, subscription: string | undefined): Entry | undefined {
-    if (subscription !== undefined) return this.bySubscription.get(subscription)?.get(messageId)
-    for (const entries of this.bySubscription.values()) {
-      const entry = entries.get(messageId)
-      if (entry !== undefined) return entry
-    }
-    return undefined
+  /** What an ACK names; with a subscription (1.0, 1.1) only if it was delivered there. */
+  find(id: string, subscription?: string): Entry | undefined {
+    const entry = this.entries.get(id)
+    return subscription === undefined || entry?.subscription === subscription ? entry : undefined
   }
 
   /**
@@ -76,8 +60,7 @@ export class Ledger {
     this.entries.clear()
     this.bySubscription.clear()
     for (const entry of all) {
-      this.settled.delete(entry.ack)
-      this.settled.delete(entry.delivery.message.id)
+      this.settled.delete(entry.id)
       this.insert(entry)
     }
   }
@@ -96,19 +79,18 @@ export class Ledger {
   }
 
   private insert(entry: Entry): void {
-    this.entries.set(entry.ack, entry)
+    this.entries.set(entry.id, entry)
     const entries = this.bySubscription.get(entry.subscription)
-    if (entries !== undefined) entries.set(entry.delivery.message.id, entry)
-    else this.bySubscription.set(entry.subscription, new Map([[entry.delivery.message.id, entry]]))
+    if (entries !== undefined) entries.set(entry.id, entry)
+    else this.bySubscription.set(entry.subscription, new Map([[entry.id, entry]]))
   }
 
   private remove(entry: Entry): void {
-    this.entries.delete(entry.ack)
+    this.entries.delete(entry.id)
     const entries = this.bySubscription.get(entry.subscription)
-    entries?.delete(entry.delivery.message.id)
+    entries?.delete(entry.id)
     if (entries?.size === 0) this.bySubscription.delete(entry.subscription)
-    this.remember(entry.ack)
-    this.remember(entry.delivery.message.id)
+    this.remember(entry.id)
   }
 
   private remember(id: string): void {

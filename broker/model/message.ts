@@ -23,7 +23,7 @@ const stripped: ReadonlySet<string> = new Set([
 
 /** A published message. It renders itself once per distinct form, and equal forms share the very same bytes. */
 export class Message {
-  /** The `message-id` header, the same for every receiver. */
+  /** The `message-id` header, the same for every subscriber of a topic. */
   readonly id: string
   readonly destination: Destination
   /** As the sender gave them. */
@@ -68,7 +68,7 @@ export class Message {
     this.payloads ??= new Map()
     let payload = this.payloads.get(key)
     if (payload === undefined) {
-      payload = this.dress(opening(subscription, ack, version), version, wire, true)
+      payload = this.dress(opening(subscription, ack, version), this.sharedTail(version, wire), wire)
       this.payloads.set(key, payload)
     }
     this.lastSubscription = subscription
@@ -78,9 +78,10 @@ export class Message {
     return (this.lastPayload = payload)
   }
 
-  /** The MESSAGE frame for the one consumer of a queue; `attempt` counts deliveries from 1. */
+  /** The MESSAGE frame for the one consumer of a queue, under the id of the delivery. */
   renderDelivery(
     subscription: string,
+    id: string,
     ack: string | undefined,
     version: Version,
     wire: Wire,
@@ -88,31 +89,35 @@ export class Message {
   ): Buffer | string {
     let head = `${opening(subscription, ack, version)}redelivered:${attempt > 1}\n`
     if (attempt > 1) head += `delivery-count:${attempt - 1}\n`
-    return this.dress(head, version, wire, false)
+    return this.dress(head, this.tail(id, version, this.asBase64(wire)), wire)
   }
 
-  private dress(head: string, version: Version, wire: Wire, shared: boolean): Buffer | string {
-    const base64 = wire.binary === 'base64' && !this.text
-    const tail = shared ? this.sharedTail(version, base64) : this.tail(version, base64)
-    return wire.wrap(Buffer.from(head), tail, base64 || (this.text && !(wire.octets && this.isOctets())))
+  private dress(head: string, tail: Buffer, wire: Wire): Buffer | string {
+    const text = this.text ? !(wire.octets && this.isOctets()) : this.asBase64(wire)
+    return wire.wrap(Buffer.from(head), tail, text)
+  }
+
+  private asBase64(wire: Wire): boolean {
+    return wire.binary === 'base64' && !this.text
   }
 
   private isOctets(): boolean {
     return this.headers.get('content-type')?.startsWith('application/octet-stream') ?? false
   }
 
-  private sharedTail(version: Version, base64: boolean): Buffer {
+  private sharedTail(version: Version, wire: Wire): Buffer {
+    const base64 = this.asBase64(wire)
     const key = base64 ? `${version} base64` : version
     this.tails ??= new Map()
     let tail = this.tails.get(key)
-    if (tail === undefined) this.tails.set(key, (tail = this.tail(version, base64)))
+    if (tail === undefined) this.tails.set(key, (tail = this.tail(this.id, version, base64)))
     return tail
   }
 
   /** All of the frame that does not depend on the subscription. */
-  private tail(version: Version, base64: boolean): Buffer {
+  private tail(id: string, version: Version, base64: boolean): Buffer {
     const body = base64 ? Buffer.from(this.body.toString('base64')) : this.body
-    let head = `message-id:${this.id}\n${headerLine('destination', this.destination.name, version)}`
+    let head = `message-id:${id}\n${headerLine('destination', this.destination.name, version)}`
     for (const [name, value] of this.headers) {
       if (stripped.has(name) || (name === 'persistent' && value !== 'true')) continue
       // Ours must be the first: it is the one that counts.
@@ -157,6 +162,15 @@ export interface Delivery {
   readonly message: Message
   /** From 1; above 1 the client sees `redelivered:true`. */
   readonly attempt: number
+}
+
+/**
+ * What a delivery's MESSAGE shows as `message-id`, and as `ack` where there is one: peers show the
+ * same in both, so 1.1 code works on 1.2. From the second delivery on the attempt stands behind the
+ * message's id, so that a late ACK of the first cannot settle the second.
+ */
+export function deliveryId({ message, attempt }: Delivery): string {
+  return attempt === 1 ? message.id : `${message.id}.${attempt}`
 }
 
 /**

@@ -2,6 +2,12 @@ import type { Server, Socket } from 'node:net'
 import type { Wire } from '../model/wire.ts'
 import { SocketConnection, type Accept } from './connection.ts'
 
+/**
+ * Milliseconds a peer gets to close after an ERROR, before we do. Spring's relay loses one in six
+ * ERRORs when the end of the connection is on their heels.
+ */
+const ERROR_GRACE = 500
+
 /** Frames as they are. */
 const wire: Wire = {
   name: 'plain',
@@ -20,7 +26,10 @@ class TcpConnection extends SocketConnection {
     // 'close' follows.
     socket.on('error', () => {})
     // A peer that only stopped writing still gets its last frames: sockets are half-open until then.
-    socket.on('end', () => this.close(1000, ''))
+    socket.on('end', () => {
+      this.close(1000, '')
+      socket.end()
+    })
   }
 
   /** Starts listening. */
@@ -42,10 +51,11 @@ class TcpConnection extends SocketConnection {
   }
 
   /** TCP has no close codes: the ERROR before it says why. */
-  protected finish(): void {
+  protected finish(code: number): void {
     // What still arrives must be read, or the peer gets a reset that may swallow the ERROR.
     this.socket.resume()
-    this.socket.end()
+    if (code === 1000 || code === 1001) this.socket.end()
+    else setTimeout(() => this.socket.end(), ERROR_GRACE).unref()
   }
 }
 

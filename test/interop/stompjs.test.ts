@@ -131,10 +131,7 @@ describe.concurrent('stompjs', () => {
       message.nack()
       const again = await inbox.take()
       expect(again.body).toBe('held')
-      expect(again.headers).toMatchObject({
-        redelivered: 'true',
-        'message-id': message.headers['message-id'] ?? '',
-      })
+      expect(again.headers).toMatchObject({ redelivered: 'true' })
       again.ack()
       await other.sync()
     })

@@ -74,7 +74,7 @@ describe('the beats of the broker', () => {
     const times: number[] = []
     for (let tick = 1; tick <= 240; tick++) {
       const before = connection.payloads.length
-      expect(heartbeat.tick(TICK, true)).toBe(true)
+      expect(heartbeat.tick(TICK, TICK)).toBe(true)
       if (connection.payloads.length > before) times.push(tick * TICK)
       connection.flush()
       if (traffic(tick)) connection.sent += 10
@@ -102,6 +102,13 @@ describe('the beats of the broker', () => {
     expect(beats(10_000, (tick) => tick <= 4)[0]).toBe(4 * TICK + 9_750)
   })
 
+  test('come at once after a stall of the process', () => {
+    const connection = new Fake()
+    const heartbeat = new Heartbeat(connection, { send: 10_000, hear: 0 }, 600_000)
+    heartbeat.tick(9_600, 2 * TICK)
+    expect(connection.payloads).toHaveLength(1)
+  })
+
   test('are not sent where none were agreed on', () => {
     expect(beats(0)).toEqual([])
   })
@@ -126,7 +133,7 @@ describe('the life of the peer', () => {
     for (let tick = 1; tick <= 2_400; tick++) {
       if (signs.bytes?.(tick)) connection.received += 2
       if (signs.stomp?.(tick)) heartbeat.heard()
-      if (!heartbeat.tick(TICK, signs.reading?.(tick) ?? true))
+      if (!heartbeat.tick(TICK, (signs.reading?.(tick) ?? true) ? TICK : 0))
         return { dead: tick * TICK, pings: connection.pings }
     }
     expect(connection.payloads).toEqual([])
@@ -195,8 +202,11 @@ describe('the ticker', () => {
     pass(TICK + 7)
     ticker.close()
     pass()
-    expect(a.tick.mock.calls).toEqual([[TICK], [TICK + 7]])
-    expect(b.tick.mock.calls).toEqual([[TICK]])
+    expect(a.tick.mock.calls).toEqual([
+      [TICK, TICK],
+      [TICK + 7, TICK + 7],
+    ])
+    expect(b.tick.mock.calls).toEqual([[TICK, TICK]])
   })
 
   test('does not hold a stall of the process against the peers', () => {
@@ -205,7 +215,10 @@ describe('the ticker', () => {
     ticker.add(member)
     pass(60_000)
     pass()
-    expect(member.tick.mock.calls).toEqual([[2 * TICK], [TICK]])
+    expect(member.tick.mock.calls).toEqual([
+      [60_000, 2 * TICK],
+      [TICK, TICK],
+    ])
     ticker.close()
   })
 

@@ -1,7 +1,7 @@
 import * as fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import { Ledger, type Entry } from '../../broker/model/ledger.ts'
-import { Message, type Delivery } from '../../broker/model/message.ts'
+import { deliveryId, Message, type Delivery } from '../../broker/model/message.ts'
 import { NO_BODY } from '../../broker/protocol/frame.ts'
 
 function delivery(id: string, attempt = 1): Delivery {
@@ -9,11 +9,18 @@ function delivery(id: string, attempt = 1): Delivery {
   return { queue: '/queue/q', message: new Message(id, destination, new Map(), NO_BODY), attempt }
 }
 
+/** Adds a delivery under the id that its MESSAGE shows. */
+function add(ledger: Ledger, subscription: string, handed: Delivery): string {
+  const id = deliveryId(handed)
+  ledger.add(id, subscription, handed)
+  return id
+}
+
 /** A ledger that holds `1`, `2` ... by the subscriptions given: 'aab' gives 1 and 2 to a, 3 to b. */
 function ledgerOf(subscriptions: string): Ledger {
   const ledger = new Ledger()
   for (const [index, subscription] of subscriptions.split('').entries())
-    ledger.add(subscription, delivery(String(index + 1)))
+    add(ledger, subscription, delivery(String(index + 1)))
   return ledger
 }
 function find(ledger: Ledger, id: string): Entry {
@@ -22,7 +29,7 @@ function find(ledger: Ledger, id: string): Entry {
   return entry
 }
 function acks(entries: readonly Entry[]): string[] {
-  return entries.map(({ ack }) => ack)
+  return entries.map(({ id }) => id)
 }
 
 describe('taking', () => {
@@ -60,28 +67,27 @@ describe('taking', () => {
 })
 
 describe('finding', () => {
-  test('by ack id, by message id, and by message id within a subscription', () => {
+  test('by id, and by id within a subscription', () => {
     const ledger = ledgerOf('ab')
-    expect(ledger.find('1')).toBe(ledger.findMessage('1', undefined))
-    expect(ledger.findMessage('2', 'b')).toBe(ledger.find('2'))
-    expect(ledger.findMessage('2', 'a')).toBeUndefined()
-    expect(ledger.findMessage('2', 'none')).toBeUndefined()
+    expect(ledger.find('1')?.delivery.message.id).toBe('1')
+    expect(ledger.find('2', 'b')).toBe(ledger.find('2'))
+    expect(ledger.find('2', 'a')).toBeUndefined()
+    expect(ledger.find('2', 'none')).toBeUndefined()
     expect(ledger.find('3')).toBeUndefined()
   })
 
-  test('a redelivery has an ack id of its own, and its message id finds it too', () => {
+  test('a redelivery has an id of its own', () => {
     const ledger = new Ledger()
-    expect(ledger.add('a', delivery('m', 3))).toBe('m.3')
+    expect(add(ledger, 'a', delivery('m', 3))).toBe('m.3')
     expect(ledger.find('m.3')?.delivery.attempt).toBe(3)
-    expect(ledger.find('m')).toBe(ledger.find('m.3'))
-    expect(ledger.findMessage('m', 'a')).toBe(ledger.find('m.3'))
+    expect(ledger.find('m')).toBeUndefined()
   })
 
   test('a late ACK of the first delivery does not settle the second', () => {
     const ledger = new Ledger()
-    const first = ledger.add('a', delivery('m'))
+    const first = add(ledger, 'a', delivery('m'))
     ledger.take(find(ledger, first), 'client-individual')
-    const second = ledger.add('a', delivery('m', 2))
+    const second = add(ledger, 'a', delivery('m', 2))
     expect(second).not.toBe(first)
     expect(ledger.find(first)).toBeUndefined()
     expect(ledger.held(first)).toBe(true)
@@ -90,12 +96,12 @@ describe('finding', () => {
 })
 
 describe('memory', () => {
-  test('what was settled is remembered, by ack id and by message id; what never was is not', () => {
+  test('what was settled is remembered, what never was is not', () => {
     const ledger = new Ledger()
-    const ack = ledger.add('a', delivery('m', 2))
-    expect([ledger.held(ack), ledger.held('m')]).toEqual([false, false])
+    const ack = add(ledger, 'a', delivery('m', 2))
+    expect(ledger.held(ack)).toBe(false)
     ledger.take(find(ledger, ack), 'client')
-    expect([ledger.held(ack), ledger.held('m'), ledger.held('other')]).toEqual([true, true, false])
+    expect([ledger.held(ack), ledger.held('m'), ledger.held('other')]).toEqual([true, false, false])
   })
 
   test('drained is settled as well', () => {
@@ -107,7 +113,7 @@ describe('memory', () => {
   test('1000 ids are remembered; after one more, nobody can be sure', () => {
     const ledger = new Ledger()
     const settle = (id: string): void => {
-      ledger.add('a', delivery(id))
+      add(ledger, 'a', delivery(id))
       ledger.take(find(ledger, id), 'client')
     }
     for (let n = 1; n <= 1_000; n++) settle(`m${n}`)
@@ -126,23 +132,22 @@ test('drain takes one subscription or all, in the order of delivery', () => {
   const ledger = ledgerOf('abab')
   expect(acks(ledger.drain('b'))).toEqual(['2', '4'])
   expect(acks(ledger.drain('b'))).toEqual([])
-  ledger.add('b', delivery('5'))
+  add(ledger, 'b', delivery('5'))
   expect(acks(ledger.drain())).toEqual(['1', '3', '5'])
   expect(ledger.size).toBe(0)
 })
 
 test('1.2 ABORT: the ledger is as it was before BEGIN, what came meanwhile included', () => {
   const ledger = ledgerOf('aabaa')
-  const redelivered = ledger.add('b', delivery('again', 2))
+  const redelivered = add(ledger, 'b', delivery('again', 2))
   const three = ledger.take(find(ledger, redelivered), 'client-individual')
   const one = ledger.take(find(ledger, '4'), 'client-individual')
   const two = ledger.take(find(ledger, '2'), 'client')
-  ledger.add('a', delivery('6'))
+  add(ledger, 'a', delivery('6'))
   ledger.restore(two)
   ledger.restore([...one, ...three])
-  expect(ledger.held('again')).toBe(false)
   for (const id of ['1', '2', '4', redelivered])
-    expect([ledger.held(id), ledger.find(id)?.ack]).toEqual([false, id])
+    expect([ledger.held(id), ledger.find(id)?.id]).toEqual([false, id])
   expect(acks(ledger.take(find(ledger, '4'), 'client'))).toEqual(['1', '2', '4'])
   expect(acks(ledger.drain())).toEqual(['3', '5', redelivered, '6'])
 })
@@ -184,7 +189,7 @@ test('any sequence agrees with a naive list', () => {
       for (const action of steps) {
         switch (action.do) {
           case 'add': {
-            const ack = ledger.add(action.subscription, delivery(`m${++order}`, action.attempt))
+            const ack = add(ledger, action.subscription, delivery(`m${++order}`, action.attempt))
             held.push({ ack, subscription: action.subscription, order })
             break
           }
@@ -205,7 +210,7 @@ test('any sequence agrees with a naive list', () => {
           case 'restore': {
             const [entries = []] = taken.splice(action.at % (taken.length || 1), 1)
             ledger.restore(entries)
-            for (const { ack, subscription: owner, order: place } of entries)
+            for (const { id: ack, subscription: owner, order: place } of entries)
               held.push({ ack, subscription: owner, order: place })
             held.sort((a, b) => a.order - b.order)
             break
@@ -219,7 +224,7 @@ test('any sequence agrees with a naive list', () => {
           }
         }
         expect(ledger.size).toBe(held.length)
-        for (const { ack } of held) expect(ledger.find(ack)?.ack).toBe(ack)
+        for (const { ack } of held) expect(ledger.find(ack)?.id).toBe(ack)
       }
       expect(acks(ledger.drain())).toEqual(held.map(({ ack }) => ack))
     }),

@@ -227,11 +227,11 @@ describe('deliveries of a queue', () => {
     [2, ['redelivered:true', 'delivery-count:1']],
     [7, ['redelivered:true', 'delivery-count:6']],
   ])('attempt %i', (attempt, own) => {
-    expect(read(queued.renderDelivery('s', 'ack-1', '1.2', wire, attempt)).lines).toEqual([
+    expect(read(queued.renderDelivery('s', 'id-1', 'id-1', '1.2', wire, attempt)).lines).toEqual([
       'subscription:s',
-      'ack:ack-1',
+      'ack:id-1',
       ...own,
-      'message-id:m-1',
+      'message-id:id-1',
       'destination:/queue/q',
       'a:1',
       'content-length:5',
@@ -239,7 +239,9 @@ describe('deliveries of a queue', () => {
   })
 
   test('without ack where none is to be shown', () => {
-    expect(read(queued.renderDelivery('s', undefined, '1.1', wire, 1)).lines[1]).toBe('redelivered:false')
+    expect(read(queued.renderDelivery('s', 'id-1', undefined, '1.1', wire, 1)).lines[1]).toBe(
+      'redelivered:false',
+    )
   })
 })
 
