@@ -1,9 +1,15 @@
 import { randomBytes } from 'node:crypto'
 import { readFileSync } from 'node:fs'
-import { createServer as createHttpServer, type IncomingMessage, type Server as HttpServer } from 'node:http'
+import {
+  createServer as createHttpServer,
+  ServerResponse,
+  type IncomingMessage,
+  type Server as HttpServer,
+} from 'node:http'
 import { createServer as createHttpsServer } from 'node:https'
 import { createRequire } from 'node:module'
-import { createServer as createTcpServer, type AddressInfo, type Server } from 'node:net'
+import { createServer as createTcpServer, type AddressInfo, type Server, type Socket } from 'node:net'
+import type { Duplex } from 'node:stream'
 import { createSecureContext, createServer as createTlsServer } from 'node:tls'
 import { getSystemErrorMap } from 'node:util'
 import type { Logger } from 'pino'
@@ -49,6 +55,8 @@ const SOCKJS_DISCONNECT_DELAY = 5_000
 const SOCKJS_RESPONSE_LIMIT = 128 * 1024
 
 const GOODBYE = [1001, 'the broker is shutting down'] as const
+/** Milliseconds that HTTP answers under way get when all sessions are gone. */
+const HTTP_GRACE = 500
 /** Milliseconds a TLS handshake may take, and so hold up `close`. */
 const HANDSHAKE_TIMEOUT = 5_000
 
@@ -118,11 +126,16 @@ export class Broker {
   private async stop(): Promise<void> {
     const stopped = [this.http, this.tcp, this.tls].map((server) => stop(server))
     const gone = new Promise<void>((resolve) => (this.allGone = resolve))
+    // Everybody's last frames first: they may be for a session that comes later.
+    for (const session of this.sessions) session.finishInput()
     for (const session of this.sessions) session.shutdown(...GOODBYE)
     if (this.sessions.size > 0) await gone
     this.sockJs.close()
-    this.http.closeAllConnections()
+    this.http.closeIdleConnections()
+    // What is being answered gets a moment.
+    const impatience = setTimeout(() => this.http.closeAllConnections(), HTTP_GRACE)
     await Promise.all(stopped)
+    clearTimeout(impatience)
     this.ticker.close()
     await this.engine.close()
   }
@@ -191,7 +204,10 @@ export class Broker {
     http.on('request', (request, response) => {
       if (!sockJs.handle(request, response)) page(request, response)
     })
-    http.on('upgrade', (request, socket, head) => webSockets.upgrade(request, socket, head))
+    http.on('upgrade', (request, socket, head) => {
+      if (request.headers.upgrade?.toLowerCase() === 'websocket') webSockets.upgrade(request, socket, head)
+      else http.emit('request', request, withoutUpgrade(request, socket))
+    })
     return sockJs
   }
 
@@ -219,6 +235,15 @@ export class Broker {
  */
 export function createBroker(options: BrokerOptions = {}, log?: Logger): Broker {
   return new Broker(options, log)
+}
+
+/** Java's and curl's clients offer HTTP/2 that way. A server may ignore it (RFC 9110, 7.8), and answers as usual. */
+function withoutUpgrade(request: IncomingMessage, socket: Duplex): ServerResponse {
+  const response = new ServerResponse(request)
+  response.shouldKeepAlive = false
+  response.assignSocket(socket as Socket) // node:http hands over the TCP or TLS socket
+  response.on('finish', () => socket.end())
+  return response
 }
 
 function readCertificate(

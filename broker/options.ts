@@ -132,15 +132,19 @@ export const rows = {
   sendBudget: bytes('bytes waiting for one client before it is disconnected as too slow', 16 * MIB, 64 * KIB),
   /** Unacked messages of a subscription with `ack:client` or `client-individual`. Default 32. */
   prefetch: integer('unacked messages of one subscription, unless it asks otherwise', 32),
+  /** The most unacked messages a subscription may ask for; `prefetch:0` asks for that. Default 10000. */
+  maxPrefetch: integer('most unacked messages a subscription may ask for; prefetch:0 asks for that', 10_000),
+  /** Subscriptions of one client. Default 1000. */
+  maxSubscriptions: integer('most subscriptions of one client', 1_000),
   /** Messages in one queue. Default 1000000. */
   maxQueueMessages: integer('most messages in one queue', 1_000_000),
-  /** Bytes of the bodies in one queue. Default 256 MiB. */
+  /** Bytes of the messages in one queue, headers included. Default 256 MiB. */
   maxQueueBytes: bytes('most bytes in one queue', 256 * MIB),
   /** Open transactions of one client. Default 16. */
   maxTransactions: integer('most open transactions of one client', 16),
   /** Frames of one transaction. Default 1000. */
   maxTransactionFrames: integer('most frames in one transaction', 1_000),
-  /** Bytes of the bodies in one client's transactions. Default 16 MiB. */
+  /** Bytes of the frames in one client's transactions. Default 16 MiB. */
   maxTransactionBytes: bytes('most bytes in the transactions of one client', 16 * MIB),
   /** Bytes of one SockJS POST, which may batch many messages. Default 16 MiB. */
   sockjsMaxBatch: bytes('largest SockJS POST', 16 * MIB, KIB),

@@ -101,6 +101,21 @@ describe('ERROR', () => {
     expect(`${error.lines.join()}${error.body.toString()}`).not.toContain('hunter2')
   })
 
+  test('contract 4.11: nothing of a CONNECT is repeated, lest it be a password', async () => {
+    const client = await RawClient.webSocket(broker.webSocketUrl)
+    client.raw('CONNECT\naccept-version:1.2\npasscode=hunter2\n\n\0')
+    const { error } = await client.refusal()
+    expect(error.headers.message).toBe('malformed frame')
+    expect(error.body.toString()).not.toContain('hunter2')
+  })
+
+  test('contract 4.11: what it quotes holds nothing that a terminal obeys', async () => {
+    const client = await RawClient.connected(broker)
+    client.send('SUBSCRIBE', { id: '0', destination: '/topic/x', ack: '\u009b31m\u202egnp\u2028\u001b' })
+    const { error } = await client.refusal()
+    expect(error.body.toString()).toContain('"\\u009b31m\\u202egnp\\u2028\\u001b"')
+  })
+
   test('contract 4.11: what it quotes of the client is short and on one line', async () => {
     const client = await RawClient.connected(broker)
     client.send('SEND', { destination: `/topic/${'\\n'.repeat(200)}${'x'.repeat(1000)}` })

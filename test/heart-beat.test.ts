@@ -41,7 +41,16 @@ describe('agreement', () => {
     await standard.close()
   })
 
-  test.each(['', '1', '1,', '1,2,3', 'a,b', '-1,0', '1.5,1', '1, 2'])(
+  test('what clients write beside the specification is understood: blanks, and the largest number of Java', async () => {
+    for (const beat of ['2000, 3000', ' 2000,3000 ']) {
+      const { session } = await RawClient.connected(broker, { 'heart-beat': beat })
+      expect(session.headers['heart-beat']).toBe('3000,2000')
+    }
+    const { session } = await RawClient.connected(broker, { 'heart-beat': '0,2147483647' })
+    expect(session.headers['heart-beat']).toMatch(/^\d+,0$/)
+  })
+
+  test.each(['', '1', '1,', '1,2,3', 'a,b', '-1,0', '1.5,1', '1 2', '10000000000,1'])(
     '1.2 Heart-beating: %j is not two positive integers, which is an ERROR',
     async (beat) => {
       const client = await RawClient.webSocket(broker.webSocketUrl)

@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { startBroker, TestEngine, type TestBroker } from './helpers/broker.ts'
-import { RawClient } from './helpers/client.ts'
+import { frame, RawClient } from './helpers/client.ts'
 
 const limits = {
   maxCommand: 16,
@@ -9,11 +9,13 @@ const limits = {
   maxBody: 1024,
   maxFrame: 1100,
   maxQueueMessages: 3,
-  maxQueueBytes: 100,
+  maxQueueBytes: 1000,
   maxTransactions: 2,
   maxTransactionFrames: 3,
-  maxTransactionBytes: 100,
+  maxTransactionBytes: 1000,
   prefetch: 2,
+  maxPrefetch: 2,
+  maxSubscriptions: 5,
   sockjsMaxBatch: 1024,
   sockjsMaxSessions: 2,
 }
@@ -32,6 +34,13 @@ function queue(): string {
 
 function x(length: number): string {
   return 'x'.repeat(length)
+}
+
+/** Sends a frame of `size` bytes in all, and waits for its receipt. */
+async function sendOf(client: RawClient, headers: Record<string, string>, size: number): Promise<void> {
+  const withReceipt = { ...headers, receipt: 'sized' }
+  client.send('SEND', withReceipt, x(size - frame('SEND', withReceipt).length))
+  await client.receipt('sized')
 }
 
 /** A SEND of `length` bytes in all, its NUL included. */
@@ -147,9 +156,10 @@ describe('invariant 9: every other limit, met exactly and crossed by one', () =>
   test('max-queue-bytes', async () => {
     const destination = queue()
     const client = await RawClient.connected(broker)
-    await client.request('SEND', { destination }, x(99))
-    await client.request('SEND', { destination }, x(1))
-    client.send('SEND', { destination, receipt: 'r' }, x(1))
+    // Headers count like bodies.
+    await sendOf(client, { destination }, 900)
+    await sendOf(client, { destination }, 100)
+    client.send('SEND', { destination, receipt: 'r' })
     const { error, close } = await client.refusal()
     expect(error.headers).toMatchObject({ message: 'queue full', 'receipt-id': 'r' })
     expect(error.body.toString()).toContain('limit max-queue-bytes')
@@ -191,14 +201,14 @@ describe('invariant 9: every other limit, met exactly and crossed by one', () =>
 
   test('max-transaction-bytes: of all open transactions together, free again after their end', async () => {
     const client = await RawClient.connected(broker)
-    const send = (transaction: string, length: number): Promise<void> =>
-      client.request('SEND', { destination: '/topic/limits', transaction }, x(length))
+    const send = (transaction: string, size: number): Promise<void> =>
+      sendOf(client, { destination: '/topic/limits', transaction }, size)
     await client.request('BEGIN', { transaction: 't' })
     await client.request('BEGIN', { transaction: 'u' })
-    await send('t', 60)
-    await send('u', 40)
+    await send('t', 600)
+    await send('u', 400)
     await client.request('COMMIT', { transaction: 't' })
-    await send('u', 60)
+    await send('u', 600)
     client.send('SEND', { destination: '/topic/limits', transaction: 'u' }, 'x')
     const { error, close } = await client.refusal()
     expect(error.body.toString()).toContain('limit max-transaction-bytes')
@@ -212,6 +222,28 @@ describe('invariant 9: every other limit, met exactly and crossed by one', () =>
     await client.request('SUBSCRIBE', { id: '0', destination, ack: 'client' })
     await client.sync()
     expect(client.frames).toHaveLength(2)
+  })
+
+  test.each(['1', '2', '3', '0'])('max-prefetch: what prefetch:%s hands out', async (prefetch) => {
+    const destination = queue()
+    const client = await RawClient.connected(broker)
+    for (let index = 0; index < 3; index++) await client.request('SEND', { destination })
+    client.send('SUBSCRIBE', { id: '0', destination, ack: 'client', prefetch })
+    await client.sync()
+    expect(client.frames).toHaveLength(prefetch === '1' ? 1 : 2)
+  })
+
+  test('max-subscriptions', async () => {
+    const client = await RawClient.connected(broker)
+    for (let id = 0; id < 5; id++)
+      await client.request('SUBSCRIBE', { id: String(id), destination: '/topic/limits' })
+    await client.request('UNSUBSCRIBE', { id: '0' })
+    await client.request('SUBSCRIBE', { id: '0', destination: queue() })
+    client.send('SUBSCRIBE', { id: '5', destination: '/topic/limits', receipt: 'r' })
+    const { error, close } = await client.refusal()
+    expect(error.headers).toMatchObject({ message: 'too many subscriptions', 'receipt-id': 'r' })
+    expect(error.body.toString()).toContain('limit max-subscriptions')
+    expect(close.code).toBe(1008)
   })
 
   test('sockjs-max-batch and sockjs-max-sessions', async () => {

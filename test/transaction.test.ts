@@ -202,6 +202,7 @@ describe('errors', () => {
     ['NACK', {}],
     ['COMMIT', {}],
     ['ABORT', {}],
+    ['ACK', { id: 'undefined', transaction: 'none' }],
   ])('1.2 %s: an unknown transaction is an ERROR', async (command, headers) => {
     const { client, messages } = await holding(queue(), 1)
     client.send(command, { ...headers, id: ackOf(messages[0]), transaction: 'nope', receipt: 'r' })

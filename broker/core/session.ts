@@ -5,7 +5,8 @@ import { deliveryId, Message, type Delivery, type MessageIds, type Op } from '..
 import type { Stats } from '../model/stats.ts'
 import { Decoder, type FrameLimits } from '../protocol/decoder.ts'
 import { parseDestination } from '../protocol/destination.ts'
-import { quote, StompError } from '../protocol/errors.ts'
+import { StompError } from '../protocol/errors.ts'
+import { copy, quote } from '../protocol/text.ts'
 import { encode, NO_BODY, VERSIONS, type Command, type Frame, type Version } from '../protocol/frame.ts'
 import type { Connection, Receiver } from '../transport/connection.ts'
 import { agree, Heartbeat, type Ticker, type Ticking } from './heartbeat.ts'
@@ -23,8 +24,6 @@ import { Transactions, type Transaction, type TransactionLimits } from './transa
 const FRAMES_A_TURN = 64
 /** Bytes of SENDs whose commit is pending, above which the session stops reading. */
 const MAX_PENDING_BYTES = 4 * 1024 * 1024
-/** What a pending frame is taken to cost beside its body. */
-const FRAME_OVERHEAD = 256
 /** Milliseconds a client that sent DISCONNECT gets to close the connection itself. */
 const DISCONNECT_GRACE = 5_000
 
@@ -40,6 +39,10 @@ export interface SessionOptions extends FrameLimits, TransactionLimits {
   readonly sendBudget: number
   /** Unacked messages a client-mode subscription holds unless it says otherwise. */
   readonly prefetch: number
+  /** The most it may ask for; 0 asks for that. */
+  readonly maxPrefetch: number
+  /** Subscriptions of one session. */
+  readonly maxSubscriptions: number
   /** The `server` header of CONNECTED; empty for none. */
   readonly server: string
 }
@@ -57,6 +60,9 @@ export interface SessionHost {
   closed(session: Session): void
 }
 
+type Held = Entry<QueueSubscription>
+type Tx = Transaction<QueueSubscription>
+
 /** One client: its state, its commands, its receipts. */
 export class Session implements Receiver, SubscriptionHost, Ticking {
   pressed = false
@@ -64,8 +70,8 @@ export class Session implements Receiver, SubscriptionHost, Ticking {
   private readonly host: SessionHost
   private readonly decoder: Decoder
   private readonly subscriptions = new Map<string, Subscription>()
-  private readonly ledger = new Ledger()
-  private readonly transactions: Transactions
+  private readonly ledger = new Ledger<QueueSubscription>()
+  private readonly transactions: Transactions<QueueSubscription>
   private state: 'connecting' | 'connected' | 'disconnecting' | 'ended' = 'connecting'
   private version: Version = '1.0'
   private heartbeat: Heartbeat | undefined
@@ -74,6 +80,8 @@ export class Session implements Receiver, SubscriptionHost, Ticking {
   /** The turn is over for this session, or too much is pending: frames wait. */
   private yielding = false
   private budget = FRAMES_A_TURN
+  /** No later turn will come. */
+  private hurried = false
   private pendingBytes = 0
   private pendingCommits = 0
   private whenSettled: (() => void) | undefined
@@ -100,10 +108,21 @@ export class Session implements Receiver, SubscriptionHost, Ticking {
   drain(): void {
     if (!this.pressed) return
     this.pressed = false
-    for (const subscription of this.subscriptions.values()) subscription.resume()
+    for (const subscription of this.subscriptions.values()) {
+      subscription.resume()
+      if (!this.pressed) continue
+      // It filled the connection: the next time the others come first.
+      this.subscriptions.delete(subscription.id)
+      this.subscriptions.set(subscription.id, subscription)
+      return
+    }
   }
 
   closed(): void {
+    // Nothing more is to be handed to a peer that is gone, whatever its last frames ask for.
+    for (const subscription of this.subscriptions.values()) subscription.close()
+    this.pressed = true
+    this.finishInput()
     this.end()
     this.host.closed(this)
   }
@@ -121,6 +140,12 @@ export class Session implements Receiver, SubscriptionHost, Ticking {
     }
   }
 
+  /** Does what was read before the end: a client may write and leave at once. */
+  finishInput(): void {
+    this.hurried = true
+    this.work()
+  }
+
   /** Ends the session for the broker's sake. */
   shutdown(code: number, reason: string): void {
     this.end()
@@ -130,7 +155,7 @@ export class Session implements Receiver, SubscriptionHost, Ticking {
   private work(): void {
     // A handler may end the session: `state` is looked at anew each time.
     while (this.isOpen()) {
-      if (this.budget-- === 0 || this.pendingBytes > MAX_PENDING_BYTES) return this.yield()
+      if (this.mustYield()) return this.yield()
       let frame: Frame | 'heartbeat' | undefined
       try {
         frame = this.decoder.read()
@@ -144,6 +169,10 @@ export class Session implements Receiver, SubscriptionHost, Ticking {
 
   private isOpen(): boolean {
     return this.state === 'connecting' || this.state === 'connected'
+  }
+
+  private mustYield(): boolean {
+    return !this.hurried && (this.budget-- === 0 || this.pendingBytes > MAX_PENDING_BYTES)
   }
 
   /** The rest waits for a later turn, and so does the peer. */
@@ -249,8 +278,11 @@ export class Session implements Receiver, SubscriptionHost, Ticking {
     const { headers, body } = frame
     const destination = parseDestination(this.require(frame, 'destination'))
     const transaction = this.transaction(frame)
-    if (transaction !== undefined) this.transactions.charge(transaction, body.length)
-    const op: Op = { type: 'send', message: new Message(this.host.ids.next(), destination, headers, body) }
+    if (transaction !== undefined) this.transactions.charge(transaction, frame.size)
+    const op: Op = {
+      type: 'send',
+      message: new Message(this.host.ids.next(), destination, headers, body, frame.size),
+    }
     this.submit(frame, transaction, [op], [])
     this.host.stats.published++
   }
@@ -266,19 +298,18 @@ export class Session implements Receiver, SubscriptionHost, Ticking {
         `The subscription id ${quote(id)} is in use; UNSUBSCRIBE it first or choose another.`,
       )
     }
-    const mode = readAckMode(headers.get('ack'))
     const { engine, hub, options } = this.host
+    if (this.subscriptions.size >= options.maxSubscriptions) {
+      throw new StompError(
+        'subscription-limit',
+        `A client may have at most ${options.maxSubscriptions} subscriptions (limit max-subscriptions).`,
+      )
+    }
+    const mode = readAckMode(headers.get('ack'))
     const subscription =
       destination.kind === 'topic'
         ? new TopicSubscription(id, mode, destination.name, this, hub)
-        : new QueueSubscription(
-            id,
-            mode,
-            destination.name,
-            readPrefetch(headers, options.prefetch),
-            this,
-            engine,
-          )
+        : new QueueSubscription(id, mode, destination.name, readPrefetch(headers, options), this, engine)
     this.subscriptions.set(id, subscription)
     if (mode === 'auto' || destination.kind === 'topic') this.unledgered = true
     this.finish(frame, subscription.open(), () => subscription.start())
@@ -298,35 +329,39 @@ export class Session implements Receiver, SubscriptionHost, Ticking {
     this.subscriptions.delete(subscription.id)
     // Cancel before release, or the subscription is handed what it just gave back.
     subscription.close()
-    this.release(this.ledger.drain(subscription.id))
+    if (subscription instanceof QueueSubscription) this.release(this.ledger.drain(subscription))
   }
 
   private acknowledge(frame: Frame): void {
+    const transaction = this.transaction(frame)
     const entry = this.findEntry(frame)
     if (entry === undefined) return this.receipt(frame)
-    const transaction = this.transaction(frame)
-    if (transaction !== undefined) this.transactions.charge(transaction, 0)
-    const mode = this.subscriptions.get(entry.subscription)?.mode
+    if (transaction !== undefined) this.transactions.charge(transaction, frame.size)
     // 1.2, NACK: it concerns one message in client-individual and, like ACK, all before it in client mode.
-    const taken = this.ledger.take(entry, mode === 'client' ? 'client' : 'client-individual')
+    const taken = this.ledger.take(entry, entry.subscription.mode === 'client')
     const type = frame.command === 'ACK' ? 'ack' : 'nack'
     const ops = taken.map(({ delivery }): Op => ({ type, delivery }))
     this.submit(frame, transaction, ops, taken)
   }
 
   /** The delivery an ACK or NACK names; undefined for one that is harmless and to be ignored. */
-  private findEntry(frame: Frame): Entry | undefined {
+  private findEntry(frame: Frame): Held | undefined {
     const { headers } = frame
-    const subscription = headers.get('subscription')
     const id =
       headers.get('id') ?? this.require(frame, 'message-id', this.version === '1.2' ? 'id' : 'message-id')
     // stompjs writes it where a message showed no ack header, that is, where none is needed.
     if (id === 'undefined') return undefined
-    // On 1.2 the id says it all, and a subscription beside it is no part of the frame.
-    const entry = this.ledger.find(id, this.version === '1.2' ? undefined : subscription)
-    if (entry !== undefined) return entry
-    const named = subscription === undefined ? undefined : this.subscriptions.get(subscription)
-    if (named instanceof TopicSubscription || named?.auto === true) return undefined
+    const entry = this.ledger.find(id)
+    const name = headers.get('subscription')
+    const named = name === undefined ? undefined : this.subscriptions.get(name)
+    // 1.0 and 1.1 name the subscription too; on 1.2 the id says it all.
+    if (
+      entry !== undefined &&
+      (this.version === '1.2' || name === undefined || named === entry.subscription)
+    ) {
+      return entry
+    }
+    if (named instanceof TopicSubscription || named?.mode === 'auto') return undefined
     const held = this.ledger.held(id)
     const plausible = held === 'unsure' || this.unledgered
     if (held === true || (plausible && this.host.ids.minted(id.replace(/\.\d+$/, '')))) {
@@ -364,25 +399,21 @@ export class Session implements Receiver, SubscriptionHost, Ticking {
 
   // --- settling -------------------------------------------------------------------------------
 
-  private transaction(frame: Frame): Transaction | undefined {
+  private transaction(frame: Frame): Tx | undefined {
     const id = frame.headers.get('transaction')
     return id === undefined ? undefined : this.transactions.get(id)
   }
 
-  private submit(
-    frame: Frame,
-    transaction: Transaction | undefined,
-    ops: Op[],
-    taken: readonly Entry[],
-  ): void {
+  private submit(frame: Frame, transaction: Tx | undefined, ops: Op[], taken: readonly Held[]): void {
     if (transaction === undefined) return this.commit(frame, ops, taken)
-    transaction.ops.push(...ops)
-    transaction.taken.push(...taken)
+    // One by one: a cumulative ACK may cover more than a call takes arguments.
+    for (const op of ops) transaction.ops.push(op)
+    for (const entry of taken) transaction.taken.push(entry)
     this.receipt(frame)
   }
 
   /** The only caller of the engine's write door for this client's frames. */
-  private commit(frame: Frame, ops: readonly Op[], taken: readonly Entry[]): void {
+  private commit(frame: Frame, ops: readonly Op[], taken: readonly Held[]): void {
     let done: void | Promise<void>
     try {
       done = this.host.engine.commit(ops)
@@ -405,7 +436,7 @@ export class Session implements Receiver, SubscriptionHost, Ticking {
       then?.()
       return
     }
-    const bytes = frame.body.length + FRAME_OVERHEAD
+    const bytes = frame.size
     this.pendingBytes += bytes
     this.pendingCommits++
     const leavePending = (): void => {
@@ -437,25 +468,27 @@ export class Session implements Receiver, SubscriptionHost, Ticking {
     else this.whenSettled = then
   }
 
-  private settled(entries: readonly Entry[]): void {
-    for (const { subscription } of entries) this.subscriptions.get(subscription)?.settled(1)
+  private settled(entries: readonly Held[]): void {
+    for (const { subscription } of entries) subscription.settled(1)
   }
 
   /** Undoes `take`: back into the ledger, or, where the subscription is gone, back to the queue. */
-  private giveBack(entries: readonly Entry[]): void {
-    const open = entries.filter(({ subscription }) => this.subscriptions.has(subscription))
-    if (open.length > 0) this.ledger.restore(open)
-    if (open.length < entries.length) this.release(entries.filter((entry) => !open.includes(entry)))
+  private giveBack(entries: readonly Held[]): void {
+    const open = (entry: Held): boolean =>
+      this.subscriptions.get(entry.subscription.id) === entry.subscription
+    this.ledger.restore(entries.filter(open))
+    this.release(entries.filter((entry) => !open(entry)))
   }
 
-  private release(entries: readonly Entry[]): void {
+  private release(entries: readonly Held[]): void {
     if (entries.length === 0) return
-    this.putBack(entries.map(({ delivery }): Op => ({ type: 'release', delivery })))
+    this.give(entries.map(({ delivery }): Op => ({ type: 'release', delivery })))
   }
 
-  private putBack(ops: readonly Op[]): void {
+  /** To the engine, for the session itself: there is no frame to answer. */
+  private give(ops: readonly Op[]): void {
     const failed = (error: unknown): void =>
-      this.host.log.error({ err: error }, 'messages could not be returned to their queue')
+      this.host.log.error({ err: error }, 'messages could not be settled')
     try {
       this.host.engine.commit(ops)?.catch(failed)
     } catch (error) {
@@ -466,29 +499,36 @@ export class Session implements Receiver, SubscriptionHost, Ticking {
   // --- to the client --------------------------------------------------------------------------
 
   publish(subscription: TopicSubscription, message: Message): void {
+    // A delivery loop may still hold subscriptions of a session that it ended.
+    if (this.state !== 'connected') return
     const { connection, version } = this
     const { wire } = connection
     if (wire.binary === 'refuse' && !message.text) return this.refuseBinary(message)
     const ack = version === '1.2' && subscription.mode !== 'auto' ? message.id : undefined
-    if (!connection.send(message.render(subscription.id, ack, version, wire))) this.press()
+    this.transmit(message.render(subscription.id, ack, version, wire))
+  }
+
+  /** Some messages cannot be sent to this client. */
+  get selective(): boolean {
+    return this.connection.wire.binary === 'refuse'
   }
 
   dispatch(subscription: QueueSubscription, delivery: Delivery): void {
     const { connection, version } = this
     const { message } = delivery
     const { wire } = connection
+    const explicit = subscription.mode !== 'auto'
     const id = deliveryId(delivery)
-    if (!subscription.auto) this.ledger.add(id, subscription.id, delivery)
+    if (explicit) this.ledger.add(id, subscription, delivery)
     if (wire.binary === 'refuse' && !message.text) {
       this.refuseBinary(message)
-      // An auto delivery is settled already: the message goes back as a new one.
-      if (subscription.auto) this.putBack([{ type: 'send', message }])
+      if (!explicit) this.give([{ type: 'release', delivery }])
       return
     }
     // Only 1.2 knows the ack header (1.2, MESSAGE).
-    const ack = version === '1.2' && !subscription.auto ? id : undefined
-    if (!connection.send(message.renderDelivery(subscription.id, id, ack, version, wire, delivery.attempt)))
-      this.press()
+    const ack = explicit && version === '1.2' ? id : undefined
+    this.transmit(message.renderDelivery(subscription.id, id, ack, version, wire, delivery.attempt))
+    if (!explicit && !subscription.auto) this.give([{ type: 'ack', delivery }])
   }
 
   private refuseBinary(message: Message): void {
@@ -500,10 +540,12 @@ export class Session implements Receiver, SubscriptionHost, Ticking {
     )
   }
 
-  private press(): void {
+  private transmit(payload: Buffer | string): void {
+    if (this.connection.send(payload)) return
     this.pressed = true
     const { sendBudget } = this.host.options
-    if (this.connection.buffered <= sendBudget || this.state === 'ended') return
+    // Judged by what waited before it: one message, however large, is not slowness.
+    if (this.connection.buffered - payload.length <= sendBudget || this.state === 'ended') return
     this.host.stats.slowConsumers++
     this.fail(
       new StompError(
@@ -520,18 +562,18 @@ export class Session implements Receiver, SubscriptionHost, Ticking {
 
   private write(command: Command, headers: readonly [string, string][], body: Buffer = NO_BODY): void {
     const frame = encode(command, headers, body, this.version)
-    if (!this.connection.send(this.connection.wire.wrap(frame, NO_BODY, true))) this.press()
+    this.transmit(this.connection.wire.wrap(frame, NO_BODY, true))
   }
 
   /** Sends an ERROR, which a STOMP server MUST follow with closing the connection (1.2, ERROR). */
   private fail(reason: unknown, frame?: Frame): void {
+    if (!(reason instanceof StompError)) this.host.log.error({ err: reason }, 'a frame could not be handled')
     if (this.state === 'ended') return
     const error =
       reason instanceof StompError
         ? reason
         : new StompError('internal', 'The broker failed to handle this frame; its log says more.')
-    if (error === reason) this.host.log.info(`${this.connection.id}: ${error.summary}, ${error.message}`)
-    else this.host.log.error({ err: reason }, 'a frame could not be handled')
+    this.host.log.info(`${this.connection.id}: ${error.summary}, ${error.message}`)
     const headers: [string, string][] = [
       ['message', error.summary],
       ['content-type', 'text/plain;charset=utf-8'],
@@ -580,14 +622,13 @@ export class Session implements Receiver, SubscriptionHost, Ticking {
 
   /** 1.1 and 1.2 require `id`; 1.0 may leave it out, and then the destination stands in. */
   private subscriptionId(frame: Frame): string {
-    const id = frame.headers.get('id')
-    if (id !== undefined && id !== '') return id
-    return this.require(frame, this.version === '1.0' ? 'destination' : 'id')
+    const id = frame.headers.get('id') || this.require(frame, this.version === '1.0' ? 'destination' : 'id')
+    return copy(id)
   }
 }
 
 function readHeartbeat(value = '0,0'): [number, number] {
-  const match = /^(\d{1,9}),(\d{1,9})$/.exec(value)
+  const match = /^\s*(\d{1,10})\s*,\s*(\d{1,10})\s*$/.exec(value)
   if (match === null) {
     throw new StompError(
       'invalid-header',
@@ -605,13 +646,13 @@ function readAckMode(value = 'auto'): AckMode {
   )
 }
 
-/** Under RabbitMQ's and ActiveMQ's names as well. 0 asks for no limit. */
-function readPrefetch(headers: Frame['headers'], standard: number): number {
+/** Under RabbitMQ's and ActiveMQ's names as well. 0 asks for as many as may be. */
+function readPrefetch(headers: Frame['headers'], { prefetch, maxPrefetch }: SessionOptions): number {
   const value =
     headers.get('prefetch') ?? headers.get('prefetch-count') ?? headers.get('activemq.prefetchSize')
-  if (value === undefined) return standard
-  if (!/^\d{1,9}$/.test(value)) {
+  if (value === undefined) return Math.min(prefetch, maxPrefetch)
+  if (!/^\d{1,10}$/.test(value)) {
     throw new StompError('invalid-header', `prefetch is ${quote(value)}, not a number of messages.`)
   }
-  return Number(value) || Infinity
+  return Math.min(Number(value) || maxPrefetch, maxPrefetch)
 }

@@ -4,10 +4,15 @@ import type { Hub, Subscriber } from './hub.ts'
 
 export type AckMode = 'auto' | 'client' | 'client-individual'
 
+/** Deliveries after which a backlog lets the others have their turn. */
+const BURST = 256
+
 /** What a subscription needs of its session. */
 export interface SubscriptionHost {
   /** Unsent bytes are above high water: queues hold back until `resume` is called. */
   readonly pressed: boolean
+  /** Some messages cannot be sent to this client, and must go back to their place. */
+  readonly selective: boolean
   publish(subscription: TopicSubscription, message: Message): void
   dispatch(subscription: QueueSubscription, delivery: Delivery): void
 }
@@ -56,6 +61,7 @@ export class QueueSubscription {
   private room: number
   private consumption: Consumption | undefined
   private granted = false
+  private burst = 0
 
   constructor(
     id: string,
@@ -73,8 +79,9 @@ export class QueueSubscription {
     this.engine = engine
   }
 
+  /** The engine may forget what it hands out. */
   get auto(): boolean {
-    return this.mode === 'auto'
+    return this.mode === 'auto' && !this.host.selective
   }
 
   open(): void {
@@ -85,7 +92,9 @@ export class QueueSubscription {
     this.granted = false
     this.room--
     this.host.dispatch(this, delivery)
-    this.resume()
+    if (++this.burst < BURST) return this.resume()
+    this.burst = 0
+    setImmediate(() => this.resume())
   }
 
   /** After SUBSCRIBE's receipt, which goes out before the first message. */

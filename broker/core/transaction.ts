@@ -1,29 +1,30 @@
 import type { Entry } from '../model/ledger.ts'
 import type { Op } from '../model/message.ts'
-import { quote, StompError } from '../protocol/errors.ts'
+import { StompError } from '../protocol/errors.ts'
+import { copy, quote } from '../protocol/text.ts'
 
 export interface TransactionLimits {
   /** Open transactions of one session. */
   readonly maxTransactions: number
   /** Frames in one transaction. */
   readonly maxTransactionFrames: number
-  /** Bytes of the bodies in all open transactions of one session. */
+  /** Bytes of the frames in all open transactions of one session. */
   readonly maxTransactionBytes: number
 }
 
 /** What a transaction holds back until COMMIT. */
-export interface Transaction {
+export interface Transaction<S> {
   readonly ops: Op[]
   /** Taken out of the ledger by ACK and NACK; ABORT puts them back. */
-  readonly taken: Entry[]
+  readonly taken: Entry<S>[]
   frames: number
   bytes: number
 }
 
 /** The open transactions of one session. */
-export class Transactions {
+export class Transactions<S> {
   private readonly limits: TransactionLimits
-  private readonly open = new Map<string, Transaction>()
+  private readonly open = new Map<string, Transaction<S>>()
 
   constructor(limits: TransactionLimits) {
     this.limits = limits
@@ -39,10 +40,10 @@ export class Transactions {
         `At most ${this.limits.maxTransactions} transactions may be open (limit max-transactions).`,
       )
     }
-    this.open.set(id, { ops: [], taken: [], frames: 0, bytes: 0 })
+    this.open.set(copy(id), { ops: [], taken: [], frames: 0, bytes: 0 })
   }
 
-  get(id: string): Transaction {
+  get(id: string): Transaction<S> {
     const transaction = this.open.get(id)
     if (transaction === undefined) {
       throw new StompError('unknown-transaction', `No transaction ${quote(id)} is open; BEGIN it first.`)
@@ -51,7 +52,7 @@ export class Transactions {
   }
 
   /** Room for one more frame, or an error. */
-  charge(transaction: Transaction, bytes: number): void {
+  charge(transaction: Transaction<S>, bytes: number): void {
     const { maxTransactionFrames, maxTransactionBytes } = this.limits
     if (transaction.frames >= maxTransactionFrames) {
       throw new StompError(
@@ -71,14 +72,14 @@ export class Transactions {
     transaction.bytes += bytes
   }
 
-  end(id: string): Transaction {
+  end(id: string): Transaction<S> {
     const transaction = this.get(id)
     this.open.delete(id)
     return transaction
   }
 
   /** Ends all: what they took from the ledger. */
-  abort(): Entry[] {
+  abort(): Entry<S>[] {
     const taken = [...this.open.values()].flatMap((transaction) => transaction.taken)
     this.open.clear()
     return taken

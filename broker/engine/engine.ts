@@ -62,7 +62,7 @@ export interface QueueInfo {
   readonly ready: number
   /** Handed out and not settled. */
   readonly unacked: number
-  /** Bytes of the bodies of both. */
+  /** Bytes of both, as their frames came in. */
   readonly bytes: number
   readonly consumers: number
 }

@@ -6,7 +6,7 @@ import { Queue } from './queue.ts'
 export interface QueueLimits {
   /** Messages one queue may hold, waiting and unacked together. */
   readonly maxQueueMessages: number
-  /** Bytes of the bodies one queue may hold. */
+  /** Bytes of the frames one queue may hold. */
   readonly maxQueueBytes: number
 }
 
@@ -91,7 +91,7 @@ export class LocalEngine implements Engine {
       const { name } = op.message.destination
       const sum = added.get(name) ?? { messages: 0, bytes: 0 }
       sum.messages++
-      sum.bytes += op.message.body.length
+      sum.bytes += op.message.size
       added.set(name, sum)
     }
     for (const [name, sum] of added) {

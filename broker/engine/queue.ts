@@ -17,6 +17,8 @@ export class Queue {
   private heldBytes = 0
   private unacked = 0
   private sequence = 0
+  /** Cancelled consumers that still stand among the willing. */
+  private stale = 0
   private dispatching = false
 
   constructor(name: string) {
@@ -39,7 +41,7 @@ export class Queue {
 
   push(message: Message): void {
     this.held++
-    this.heldBytes += message.body.length
+    this.heldBytes += message.size
     this.fresh.push(new Entry(this.name, message, 1, ++this.sequence, undefined))
     this.dispatch()
   }
@@ -61,7 +63,8 @@ export class Queue {
         entry.message,
         entry.attempt + 1,
         entry.sequence,
-        refused ? entry.holder : undefined,
+        // Who is gone needs no passing over, and is not to be kept in memory by it.
+        refused && !entry.holder?.cancelled ? entry.holder : undefined,
       ),
     )
     this.dispatch()
@@ -91,7 +94,9 @@ export class Queue {
 
   leave(consumption: LocalConsumption): void {
     this.consumers--
-    this.willing.remove(consumption)
+    if (!consumption.waiting || ++this.stale * 2 <= this.willing.length) return
+    this.willing.retain((other) => !other.cancelled)
+    this.stale = 0
   }
 
   private takeBack(delivery: Delivery): Entry | undefined {
@@ -103,7 +108,7 @@ export class Queue {
 
   private forget(message: Message): void {
     this.held--
-    this.heldBytes -= message.body.length
+    this.heldBytes -= message.size
   }
 
   private dispatch(): void {
@@ -133,12 +138,20 @@ export class Queue {
 
   /** The next consumer with credit, `refusedBy` only when there is no other. */
   private pick(refusedBy: LocalConsumption | undefined): LocalConsumption | undefined {
-    const next = this.willing.shift()
+    const next = this.nextWilling()
     if (next === undefined || next !== refusedBy) return next
-    const other = this.willing.shift()
+    const other = this.nextWilling()
     if (other === undefined) return next
     this.willing.unshift(next)
     return other
+  }
+
+  private nextWilling(): LocalConsumption | undefined {
+    for (;;) {
+      const consumption = this.willing.shift()
+      if (consumption?.cancelled !== true) return consumption
+      this.stale--
+    }
   }
 }
 
@@ -212,9 +225,14 @@ class Fifo<T> {
     return this.items[this.head]
   }
 
-  remove(item: T): void {
-    const at = this.items.indexOf(item, this.head)
-    if (at >= 0) this.items.splice(at, 1)
+  get length(): number {
+    return this.items.length - this.head
+  }
+
+  retain(keep: (item: T) => boolean): void {
+    // Behind the head there is nothing but items.
+    this.items = this.items.slice(this.head).filter((item) => keep(item as T))
+    this.head = 0
   }
 
   shift(): T | undefined {

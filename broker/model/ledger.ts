@@ -3,19 +3,19 @@ import type { Delivery } from './message.ts'
 /** How many settled ids are remembered, so that a late or double ACK is told from an invented one. */
 const REMEMBERED = 1_000
 
-export interface Entry {
+export interface Entry<S> {
   /** What the client names in an ACK. */
   readonly id: string
-  readonly subscription: string
+  readonly subscription: S
   readonly delivery: Delivery
   /** Order of delivery within the session. */
   readonly order: number
 }
 
-/** The unsettled deliveries of one session, in the order they were handed to it. */
-export class Ledger {
-  private readonly entries = new Map<string, Entry>()
-  private readonly bySubscription = new Map<string, Map<string, Entry>>()
+/** The unsettled deliveries of one session, by subscription in the order they were handed to it. */
+export class Ledger<S> {
+  private readonly entries = new Map<string, Entry<S>>()
+  private readonly bySubscription = new Map<S, Map<string, Entry<S>>>()
   private readonly settled = new Set<string>()
   /** True once `settled` had to forget an id. */
   private forgetful = false
@@ -26,49 +26,43 @@ export class Ledger {
   }
 
   /** Takes a delivery in, under the id that its MESSAGE shows as `message-id` and as `ack`. */
-  add(id: string, subscription: string, delivery: Delivery): void {
+  add(id: string, subscription: S, delivery: Delivery): void {
     this.insert({ id, subscription, delivery, order: ++this.order })
   }
 
-  /** What an ACK names; with a subscription (1.0, 1.1) only if it was delivered there. */
-  find(id: string, subscription?: string): Entry | undefined {
-    const entry = this.entries.get(id)
-    return subscription === undefined || entry?.subscription === subscription ? entry : undefined
+  find(id: string): Entry<S> | undefined {
+    return this.entries.get(id)
   }
 
-  /**
-   * Takes out the entry and, in the cumulative mode `client`, everything delivered before it on
-   * the same subscription (1.2, SUBSCRIBE ack header).
-   */
-  take(entry: Entry, mode: 'client' | 'client-individual'): readonly Entry[] {
-    if (mode === 'client-individual') {
-      this.remove(entry)
-      return [entry]
+  /** Takes out the entry or, `cumulative`, all of its subscription up to it (1.2, SUBSCRIBE ack header). */
+  take(entry: Entry<S>, cumulative: boolean): readonly Entry<S>[] {
+    const taken: Entry<S>[] = []
+    if (!cumulative) taken.push(entry)
+    else {
+      for (const earlier of this.bySubscription.get(entry.subscription)?.values() ?? []) {
+        if (earlier.order > entry.order) break
+        taken.push(earlier)
+      }
     }
-    const taken: Entry[] = []
-    for (const earlier of this.bySubscription.get(entry.subscription)?.values() ?? []) {
-      if (earlier.order > entry.order) break
-      taken.push(earlier)
-    }
-    for (const earlier of taken) this.remove(earlier)
+    for (const each of taken) this.remove(each)
     return taken
   }
 
   /** Puts entries back where they were, after ABORT. */
-  restore(entries: readonly Entry[]): void {
-    const all = [...this.entries.values(), ...entries].sort((a, b) => a.order - b.order)
-    this.entries.clear()
-    this.bySubscription.clear()
-    for (const entry of all) {
-      this.settled.delete(entry.id)
-      this.insert(entry)
+  restore(entries: readonly Entry<S>[]): void {
+    for (const subscription of new Set(entries.map((entry) => entry.subscription))) {
+      const kept = this.bySubscription.get(subscription)?.values() ?? []
+      const back = entries.filter((entry) => entry.subscription === subscription)
+      this.bySubscription.delete(subscription)
+      for (const entry of [...kept, ...back].sort((a, b) => a.order - b.order)) this.insert(entry)
     }
+    for (const entry of entries) this.settled.delete(entry.id)
   }
 
-  /** Takes out what one subscription, or without a name every subscription, still holds. */
-  drain(subscription?: string): readonly Entry[] {
+  /** Takes out what one subscription, or without a name every subscription, still holds, in order. */
+  drain(subscription?: S): readonly Entry<S>[] {
     const source = subscription === undefined ? this.entries : this.bySubscription.get(subscription)
-    const drained = [...(source?.values() ?? [])]
+    const drained = [...(source?.values() ?? [])].sort((a, b) => a.order - b.order)
     for (const entry of drained) this.remove(entry)
     return drained
   }
@@ -78,14 +72,14 @@ export class Ledger {
     return this.settled.has(id) || (this.forgetful && 'unsure')
   }
 
-  private insert(entry: Entry): void {
+  private insert(entry: Entry<S>): void {
     this.entries.set(entry.id, entry)
     const entries = this.bySubscription.get(entry.subscription)
     if (entries !== undefined) entries.set(entry.id, entry)
     else this.bySubscription.set(entry.subscription, new Map([[entry.id, entry]]))
   }
 
-  private remove(entry: Entry): void {
+  private remove(entry: Entry<S>): void {
     this.entries.delete(entry.id)
     const entries = this.bySubscription.get(entry.subscription)
     entries?.delete(entry.id)

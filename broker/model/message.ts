@@ -29,6 +29,8 @@ export class Message {
   /** As the sender gave them. */
   readonly headers: Headers
   readonly body: Buffer
+  /** Bytes it counts for against a limit: those of the frame it came in. */
+  readonly size: number
   private utf8: boolean | undefined
   // Nearly always one form is asked for again and again: it is kept outside the map.
   private lastSubscription: string | undefined
@@ -39,11 +41,12 @@ export class Message {
   private payloads: Map<string, Buffer | string> | undefined
   private tails: Map<string, Buffer> | undefined
 
-  constructor(id: string, destination: Destination, headers: Headers, body: Buffer) {
+  constructor(id: string, destination: Destination, headers: Headers, body: Buffer, size = body.length) {
     this.id = id
     this.destination = destination
     this.headers = headers
     this.body = body
+    this.size = size
   }
 
   /** Whether the body is UTF-8, and so the whole frame. */
@@ -118,15 +121,14 @@ export class Message {
   private tail(id: string, version: Version, base64: boolean): Buffer {
     const body = base64 ? Buffer.from(this.body.toString('base64')) : this.body
     let head = `message-id:${id}\n${headerLine('destination', this.destination.name, version)}`
+    // Ours come first, and the first one counts: also for those who trim the names of headers.
+    head += `content-length:${body.length}\n`
+    if (base64) head += 'content-transfer-encoding:base64\n'
     for (const [name, value] of this.headers) {
       if (stripped.has(name) || (name === 'persistent' && value !== 'true')) continue
-      // Ours must be the first: it is the one that counts.
-      if (base64 && name === 'content-transfer-encoding') continue
       head += headerLine(name, value, version)
     }
-    if (base64) head += 'content-transfer-encoding:base64\n'
-    // 1.2, SHOULD: content-length always, in bytes.
-    return joinFrame(Buffer.from(`${head}content-length:${body.length}\n\n`), body)
+    return joinFrame(Buffer.from(`${head}\n`), body)
   }
 }
 

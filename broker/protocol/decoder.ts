@@ -9,8 +9,9 @@
  * All size limits live here, so that no frame, finished or not, holds more than its bound.
  */
 import { isUtf8 } from 'node:buffer'
-import { quote, StompError } from './errors.ts'
+import { StompError } from './errors.ts'
 import { COMMANDS, NO_BODY, unescape, type Command, type Frame, type Headers, type Version } from './frame.ts'
+import { quote } from './text.ts'
 
 export interface FrameLimits {
   /** Bytes of the command line. */
@@ -100,7 +101,7 @@ export class Decoder {
   }
 
   private move(needed: number): void {
-    const larger = Buffer.allocUnsafeSlow(Math.max(needed, Math.min(needed * 2, this.limits.maxFrame)))
+    const larger = Buffer.allocUnsafeSlow(growth(needed, this.limits.maxFrame))
     this.buffer.copy(larger, 0, this.start, this.end)
     const shift = this.start
     this.buffer = larger
@@ -214,10 +215,7 @@ export class Decoder {
   private addHeader(headers: Map<string, string>, entry: string, command: Command): void {
     const colon = entry.indexOf(':')
     if (colon < 1) {
-      throw new StompError(
-        'malformed-frame',
-        `The header line ${quote(entry)} is not of the form name:value.`,
-      )
+      throw new StompError('malformed-frame', `${this.sight(entry)} is not of the form name:value.`)
     }
     let name: string | undefined = entry.slice(0, colon)
     let value: string | undefined = entry.slice(colon + 1)
@@ -236,6 +234,11 @@ export class Decoder {
     }
     // 1.2, Repeated Header Entries: the first one counts.
     if (!headers.has(name)) headers.set(name, value)
+  }
+
+  /** A line of CONNECT may be a mistyped passcode, and is not repeated. */
+  private sight(entry: string): string {
+    return this.version === undefined ? 'A header line' : `The header line ${quote(entry)}`
   }
 
   private isTrimmed(command: Command, headers: Headers): boolean {
@@ -287,10 +290,11 @@ export class Decoder {
       throw new StompError('malformed-frame', `A ${command} frame must not have a body.`)
     }
     const body = bodyEnd === this.bodyStart ? NO_BODY : this.buffer.subarray(this.bodyStart, bodyEnd)
+    const size = bodyEnd + 1 - this.start
     this.head = undefined
     this.begin(bodyEnd + 1)
     if (this.start === this.end) this.buffer = NO_BODY
-    return { command, headers, body }
+    return { command, headers, body, size }
   }
 }
 
@@ -312,4 +316,9 @@ function over(what: string, length: number, option: string, limit: number): Stom
     'frame-too-large',
     `The ${what} has ${length} bytes or more; at most ${limit} are allowed (limit ${option}).`,
   )
+}
+
+/** Room for a frame and, since one chunk may bring many messages while frames wait, always some more. */
+function growth(needed: number, maxFrame: number): number {
+  return needed < maxFrame ? Math.min(needed * 2, maxFrame) : needed + (needed >> 1)
 }

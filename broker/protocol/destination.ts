@@ -1,5 +1,6 @@
 /** Destination names: which kind a name is of, and which names are refused. */
-import { quote, StompError } from './errors.ts'
+import { StompError } from './errors.ts'
+import { copy, quote } from './text.ts'
 
 export interface Destination {
   readonly kind: 'topic' | 'queue'
@@ -29,9 +30,10 @@ const KNOWN = 10_000
 export function parseDestination(text: string): Destination {
   let destination = known.get(text)
   if (destination === undefined) {
-    destination = check(text)
+    const name = copy(text)
+    destination = check(name)
     if (known.size >= KNOWN) known.clear()
-    known.set(text, destination)
+    known.set(name, destination)
   }
   return destination
 }

@@ -16,6 +16,7 @@ const table = {
   'invalid-destination': { message: 'invalid destination', close: 1002 },
   'unsupported-destination': { message: 'unsupported destination', close: 1008 },
   'duplicate-subscription': { message: 'duplicate subscription id', close: 1002 },
+  'subscription-limit': { message: 'too many subscriptions', close: 1008 },
   'unknown-transaction': { message: 'unknown transaction', close: 1002 },
   'duplicate-transaction': { message: 'duplicate transaction', close: 1002 },
   'transaction-limit': { message: 'transaction over a limit', close: 1008 },
@@ -44,9 +45,4 @@ export class StompError extends Error {
     this.summary = table[code].message
     this.closeCode = table[code].close
   }
-}
-
-/** Client text in an error: short and without control characters. */
-export function quote(text: string): string {
-  return JSON.stringify(text.length > 80 ? `${text.slice(0, 80)}…` : text)
 }

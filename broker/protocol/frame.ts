@@ -31,6 +31,8 @@ export interface Frame {
   readonly command: Command
   readonly headers: Headers
   readonly body: Buffer
+  /** Bytes on the wire: what it takes to keep it. */
+  readonly size: number
 }
 
 export const NO_BODY: Buffer = Buffer.alloc(0)

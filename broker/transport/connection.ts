@@ -188,6 +188,15 @@ export abstract class GatheringConnection implements Connection {
     this.finish(code, reason)
   }
 
+  /** To be called when the peer begins to leave: its session ends now, though the socket may take a while. */
+  protected left(): void {
+    const receiver = this.receiver
+    this.receiver = undefined
+    // Before the close, so that the receipts of its last frames still go out.
+    receiver?.closed()
+    this.close(1000, '')
+  }
+
   /** To be called once, when the peer is gone. */
   protected ended(): void {
     this.closing = true

@@ -4,6 +4,7 @@ import type { IncomingMessage, ServerResponse } from 'node:http'
 import { createRequire } from 'node:module'
 import type { Wire } from '../model/wire.ts'
 import type { Accept } from './connection.ts'
+import { pathOf } from './route.ts'
 import {
   HttpConnection,
   type HttpOptions,
@@ -101,7 +102,7 @@ export class SockJs {
 
   /** True when the request was below an endpoint and has been answered, or will be. */
   handle(request: IncomingMessage, response: ServerResponse): boolean {
-    const path = request.url?.split('?', 1)[0] ?? ''
+    const path = pathOf(request.url ?? '')
     const endpoint = this.endpoints.findIndex((prefix) => path === prefix || path.startsWith(`${prefix}/`))
     const prefix = this.endpoints[endpoint]
     if (prefix === undefined) return false

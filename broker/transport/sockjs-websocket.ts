@@ -39,7 +39,10 @@ export class SockJsWebSocketConnection extends WebSocketConnection {
 
   private message(data: string): void {
     const messages = readMessages(data)
-    if (messages === undefined) return this.close(3000, 'Broken framing.')
+    if (messages === undefined) {
+      this.close(3000, 'Broken framing.')
+      return this.left()
+    }
     this.receiver?.data(this.joiner.join(messages))
   }
 

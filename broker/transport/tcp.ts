@@ -27,7 +27,7 @@ class TcpConnection extends SocketConnection {
     socket.on('error', () => {})
     // A peer that only stopped writing still gets its last frames: sockets are half-open until then.
     socket.on('end', () => {
-      this.close(1000, '')
+      this.left()
       socket.end()
     })
   }

@@ -102,8 +102,10 @@ export class WebSocketConnection extends SocketConnection {
     this.wire = wire
     this.ws = ws
     ws.on('close', () => this.ended())
-    // 'close' follows; ws has told the peer already, with 1009 for a message over the limit.
-    ws.on('error', () => {})
+    // ws has told the peer already, with 1009 for a message over the limit.
+    ws.on('error', () => this.left())
+    // ws ends the socket once the peer's close frame has come.
+    socket.on('finish', () => this.left())
   }
 
   /** Starts listening. `finishCut`: a STOMP frame without its NUL ends with its WebSocket message. */
@@ -187,7 +189,8 @@ export class WebSockets {
     this.server = new WebSocketServer({
       noServer: true,
       clientTracking: false,
-      maxPayload: options.maxMessage,
+      // ws takes it for a 32-bit number.
+      maxPayload: Math.min(options.maxMessage, 2 ** 31 - 1),
       perMessageDeflate: options.compression && {
         serverNoContextTakeover: true,
         clientNoContextTakeover: true,

@@ -33,7 +33,7 @@ describe.each(kinds)('%s', (kind, open) => {
   const conversation = (destination: string, ack: string): string =>
     '\r\nSTOMP\r\naccept-version:1.1,1.2\r\nhost:broker\r\n\r\n\0\r\n' +
     `SUBSCRIBE\nid:s\ndestination:${destination}\nack:${ack}\nreceipt:1\n\n\0` +
-    `SEND\ndestination:${destination}\ncontent-type:text/plain\ncontent-length:3\n\na\0b\0\n\n` +
+    `SEND\ndestination:${destination}\ncontent-length:3\ncontent-type:text/plain\n\na\0b\0\n\n` +
     'DISCONNECT\nreceipt:2\n\n\0'
 
   test('CONNECT to DISCONNECT, byte by byte as the specification writes it', async () => {
@@ -49,7 +49,7 @@ describe.each(kinds)('%s', (kind, open) => {
     expect(Buffer.concat(client.messages.map(({ data }) => data)).toString()).toBe(
       `CONNECTED\nversion:1.2\nheart-beat:0,0\nsession:${session}\nserver:${server}\n\n\0` +
         'RECEIPT\nreceipt-id:1\n\n\0' +
-        `MESSAGE\nsubscription:s\nack:${id}\nredelivered:false\nmessage-id:${id}\ndestination:${destination}\ncontent-type:text/plain\ncontent-length:3\n\na\0b\0` +
+        `MESSAGE\nsubscription:s\nack:${id}\nredelivered:false\nmessage-id:${id}\ndestination:${destination}\ncontent-length:3\ncontent-type:text/plain\n\na\0b\0` +
         'RECEIPT\nreceipt-id:2\n\n\0',
     )
     expect(await engine.count(destination)).toEqual({ ready: 1, unacked: 0 })

@@ -98,6 +98,21 @@ describe('contract 4.1: paths', () => {
     expect((await upgrade(own, '/stomp')).status).toBe(404)
   })
 
+  test.each([
+    ['/', 200, '<!doctype html>'],
+    ['/ws', 200, 'Welcome to SockJS!'],
+    ['/ws/info', 200, '"websocket":true'],
+    ['/nowhere', 404, 'Nothing here'],
+  ])(
+    'RFC 9110, 7.8: an upgrade to HTTP/2 is ignored, %s is answered as usual',
+    async (path, status, body) => {
+      const headers = { upgrade: 'h2c', connection: 'Upgrade, HTTP2-Settings', 'http2-settings': '' }
+      const answer = await upgrade(broker, path, headers)
+      expect(answer.status).toBe(status)
+      expect(answer.body).toContain(body)
+    },
+  )
+
   test('a plain GET is no upgrade, and the two share a path', async () => {
     expect(await (await fetch(broker.sockJsUrl)).text()).toBe('Welcome to SockJS!\n')
     expect((await upgrade(broker, '/ws')).status).toBe(101)

@@ -1,6 +1,6 @@
 import * as fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
-import { Ledger, type Entry } from '../../broker/model/ledger.ts'
+import { Ledger, type Entry as EntryOf } from '../../broker/model/ledger.ts'
 import { deliveryId, Message, type Delivery } from '../../broker/model/message.ts'
 import { NO_BODY } from '../../broker/protocol/frame.ts'
 
@@ -9,21 +9,23 @@ function delivery(id: string, attempt = 1): Delivery {
   return { queue: '/queue/q', message: new Message(id, destination, new Map(), NO_BODY), attempt }
 }
 
+type Entry = EntryOf<string>
+
 /** Adds a delivery under the id that its MESSAGE shows. */
-function add(ledger: Ledger, subscription: string, handed: Delivery): string {
+function add(ledger: Ledger<string>, subscription: string, handed: Delivery): string {
   const id = deliveryId(handed)
   ledger.add(id, subscription, handed)
   return id
 }
 
 /** A ledger that holds `1`, `2` ... by the subscriptions given: 'aab' gives 1 and 2 to a, 3 to b. */
-function ledgerOf(subscriptions: string): Ledger {
-  const ledger = new Ledger()
+function ledgerOf(subscriptions: string): Ledger<string> {
+  const ledger = new Ledger<string>()
   for (const [index, subscription] of subscriptions.split('').entries())
     add(ledger, subscription, delivery(String(index + 1)))
   return ledger
 }
-function find(ledger: Ledger, id: string): Entry {
+function find(ledger: Ledger<string>, id: string): Entry {
   const entry = ledger.find(id)
   if (entry === undefined) throw new Error(`${id} is not in the ledger`)
   return entry
@@ -34,26 +36,12 @@ function acks(entries: readonly Entry[]): string[] {
 
 describe('taking', () => {
   test.each([
-    ['1.2 SUBSCRIBE ack: client is cumulative', 'client', 'aaaa', '3', ['1', '2', '3'], ['4']],
-    [
-      '1.2 SUBSCRIBE ack: client is cumulative per subscription',
-      'client',
-      'abab',
-      '3',
-      ['1', '3'],
-      ['2', '4'],
-    ],
-    [
-      '1.2 SUBSCRIBE ack: client-individual takes the one',
-      'client-individual',
-      'aaaa',
-      '3',
-      ['3'],
-      ['1', '2', '4'],
-    ],
-  ] as const)('%s', (_says, mode, subscriptions, id, taken, left) => {
+    ['1.2 SUBSCRIBE ack: client is cumulative', true, 'aaaa', '3', ['1', '2', '3'], ['4']],
+    ['1.2 SUBSCRIBE ack: client is cumulative per subscription', true, 'abab', '3', ['1', '3'], ['2', '4']],
+    ['1.2 SUBSCRIBE ack: client-individual takes the one', false, 'aaaa', '3', ['3'], ['1', '2', '4']],
+  ] as const)('%s', (_says, cumulative, subscriptions, id, taken, left) => {
     const ledger = ledgerOf(subscriptions)
-    expect(acks(ledger.take(find(ledger, id), mode))).toEqual(taken)
+    expect(acks(ledger.take(find(ledger, id), cumulative))).toEqual(taken)
     expect(ledger.size).toBe(left.length)
     for (const gone of taken) expect(ledger.find(gone)).toBeUndefined()
     expect(acks(ledger.drain())).toEqual(left)
@@ -61,32 +49,29 @@ describe('taking', () => {
 
   test('what was taken before is not taken again', () => {
     const ledger = ledgerOf('aaa')
-    ledger.take(find(ledger, '2'), 'client-individual')
-    expect(acks(ledger.take(find(ledger, '3'), 'client'))).toEqual(['1', '3'])
+    ledger.take(find(ledger, '2'), false)
+    expect(acks(ledger.take(find(ledger, '3'), true))).toEqual(['1', '3'])
   })
 })
 
 describe('finding', () => {
-  test('by id, and by id within a subscription', () => {
+  test('by id', () => {
     const ledger = ledgerOf('ab')
-    expect(ledger.find('1')?.delivery.message.id).toBe('1')
-    expect(ledger.find('2', 'b')).toBe(ledger.find('2'))
-    expect(ledger.find('2', 'a')).toBeUndefined()
-    expect(ledger.find('2', 'none')).toBeUndefined()
+    expect(ledger.find('1')).toMatchObject({ subscription: 'a', delivery: { message: { id: '1' } } })
     expect(ledger.find('3')).toBeUndefined()
   })
 
   test('a redelivery has an id of its own', () => {
-    const ledger = new Ledger()
+    const ledger = new Ledger<string>()
     expect(add(ledger, 'a', delivery('m', 3))).toBe('m.3')
     expect(ledger.find('m.3')?.delivery.attempt).toBe(3)
     expect(ledger.find('m')).toBeUndefined()
   })
 
   test('a late ACK of the first delivery does not settle the second', () => {
-    const ledger = new Ledger()
+    const ledger = new Ledger<string>()
     const first = add(ledger, 'a', delivery('m'))
-    ledger.take(find(ledger, first), 'client-individual')
+    ledger.take(find(ledger, first), false)
     const second = add(ledger, 'a', delivery('m', 2))
     expect(second).not.toBe(first)
     expect(ledger.find(first)).toBeUndefined()
@@ -97,10 +82,10 @@ describe('finding', () => {
 
 describe('memory', () => {
   test('what was settled is remembered, what never was is not', () => {
-    const ledger = new Ledger()
+    const ledger = new Ledger<string>()
     const ack = add(ledger, 'a', delivery('m', 2))
     expect(ledger.held(ack)).toBe(false)
-    ledger.take(find(ledger, ack), 'client')
+    ledger.take(find(ledger, ack), true)
     expect([ledger.held(ack), ledger.held('m'), ledger.held('other')]).toEqual([true, false, false])
   })
 
@@ -111,10 +96,10 @@ describe('memory', () => {
   })
 
   test('1000 ids are remembered; after one more, nobody can be sure', () => {
-    const ledger = new Ledger()
+    const ledger = new Ledger<string>()
     const settle = (id: string): void => {
       add(ledger, 'a', delivery(id))
-      ledger.take(find(ledger, id), 'client')
+      ledger.take(find(ledger, id), true)
     }
     for (let n = 1; n <= 1_000; n++) settle(`m${n}`)
     expect([ledger.held('m1'), ledger.held('other')]).toEqual([true, false])
@@ -140,15 +125,15 @@ test('drain takes one subscription or all, in the order of delivery', () => {
 test('1.2 ABORT: the ledger is as it was before BEGIN, what came meanwhile included', () => {
   const ledger = ledgerOf('aabaa')
   const redelivered = add(ledger, 'b', delivery('again', 2))
-  const three = ledger.take(find(ledger, redelivered), 'client-individual')
-  const one = ledger.take(find(ledger, '4'), 'client-individual')
-  const two = ledger.take(find(ledger, '2'), 'client')
+  const three = ledger.take(find(ledger, redelivered), false)
+  const one = ledger.take(find(ledger, '4'), false)
+  const two = ledger.take(find(ledger, '2'), true)
   add(ledger, 'a', delivery('6'))
   ledger.restore(two)
   ledger.restore([...one, ...three])
   for (const id of ['1', '2', '4', redelivered])
     expect([ledger.held(id), ledger.find(id)?.id]).toEqual([false, id])
-  expect(acks(ledger.take(find(ledger, '4'), 'client'))).toEqual(['1', '2', '4'])
+  expect(acks(ledger.take(find(ledger, '4'), true))).toEqual(['1', '2', '4'])
   expect(acks(ledger.drain())).toEqual(['3', '5', redelivered, '6'])
 })
 
@@ -168,7 +153,7 @@ test('any sequence agrees with a naive list', () => {
       arbitrary: fc.record({
         do: fc.constant('take' as const),
         at: fc.nat(),
-        mode: fc.constantFrom('client' as const, 'client-individual' as const),
+        cumulative: fc.boolean(),
       }),
     },
     { weight: 1, arbitrary: fc.record({ do: fc.constant('restore' as const), at: fc.nat() }) },
@@ -182,7 +167,7 @@ test('any sequence agrees with a naive list', () => {
   )
   fc.assert(
     fc.property(fc.array(step, { maxLength: 60 }), (steps) => {
-      const ledger = new Ledger()
+      const ledger = new Ledger<string>()
       let held: { ack: string; subscription: string; order: number }[] = []
       const taken: (readonly Entry[])[] = []
       let order = 0
@@ -198,10 +183,8 @@ test('any sequence agrees with a naive list', () => {
             if (target === undefined) break
             const goes = (each: (typeof held)[number]): boolean =>
               each === target ||
-              (action.mode === 'client' &&
-                each.subscription === target.subscription &&
-                each.order < target.order)
-            const entries = ledger.take(find(ledger, target.ack), action.mode)
+              (action.cumulative && each.subscription === target.subscription && each.order < target.order)
+            const entries = ledger.take(find(ledger, target.ack), action.cumulative)
             expect(acks(entries)).toEqual(held.filter(goes).map(({ ack }) => ack))
             held = held.filter((each) => !goes(each))
             taken.push(entries)

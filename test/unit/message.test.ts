@@ -39,7 +39,7 @@ function lines(of: Message, version: Version = '1.2', on: Wire = wire): string[]
   return read(of.render('s', undefined, version, on)).lines
 }
 
-test('1.2 MESSAGE: subscription, message-id, destination, what the sender gave, content-length', () => {
+test('1.2 MESSAGE: subscription, message-id, destination, content-length, then what the sender gave', () => {
   const {
     text,
     lines: shown,
@@ -49,9 +49,9 @@ test('1.2 MESSAGE: subscription, message-id, destination, what the sender gave, 
     'subscription:sub-0',
     'message-id:m-1',
     'destination:/topic/t',
+    'content-length:5',
     'a:1',
     'b:2',
-    'content-length:5',
   ])
   expect([text, body]).toEqual([true, 'hello'])
 })
@@ -205,9 +205,10 @@ describe('bodies', () => {
         'subscription:s',
         'message-id:m-1',
         'destination:/topic/t',
-        'a:1',
-        'content-transfer-encoding:base64',
         'content-length:4',
+        'content-transfer-encoding:base64',
+        'content-transfer-encoding:8bit',
+        'a:1',
       ],
       body: NOT_UTF8.toString('base64'),
     })
@@ -233,8 +234,8 @@ describe('deliveries of a queue', () => {
       ...own,
       'message-id:id-1',
       'destination:/queue/q',
-      'a:1',
       'content-length:5',
+      'a:1',
     ])
   })
 

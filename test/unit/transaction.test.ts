@@ -7,7 +7,7 @@ const LIMITS = { maxTransactions: 2, maxTransactionFrames: 3, maxTransactionByte
 
 describe('transactions', () => {
   test.each(['get', 'end'] as const)('1.2 BEGIN: an unknown one is refused (%s)', (method) => {
-    const transactions = new Transactions(LIMITS)
+    const transactions = new Transactions<string>(LIMITS)
     transactions.begin('a')
     transactions.end('a')
     expect(refusal(() => transactions[method]('a'))).toBe('unknown-transaction')
@@ -15,7 +15,7 @@ describe('transactions', () => {
   })
 
   test('1.2 BEGIN: one that is open cannot be begun, one that ended can', () => {
-    const transactions = new Transactions(LIMITS)
+    const transactions = new Transactions<string>(LIMITS)
     transactions.begin('a')
     expect(refusal(() => transactions.begin('a'))).toBe('duplicate-transaction')
     transactions.end('a')
@@ -23,7 +23,7 @@ describe('transactions', () => {
   })
 
   test('as many may be open as the limit says, and not one more', () => {
-    const transactions = new Transactions(LIMITS)
+    const transactions = new Transactions<string>(LIMITS)
     for (const id of ['a', 'b']) transactions.begin(id)
     expect(refusal(() => transactions.begin('c'))).toBe('transaction-limit')
     transactions.end('b')
@@ -31,7 +31,7 @@ describe('transactions', () => {
   })
 
   test('each holds as many frames as the limit says, and not one more', () => {
-    const transactions = new Transactions(LIMITS)
+    const transactions = new Transactions<string>(LIMITS)
     for (const id of ['a', 'b']) transactions.begin(id)
     for (let frames = 0; frames < 3; frames++) transactions.charge(transactions.get('a'), 0)
     expect(refusal(() => transactions.charge(transactions.get('a'), 0))).toBe('transaction-limit')
@@ -39,7 +39,7 @@ describe('transactions', () => {
   })
 
   test('all together hold as many bytes as the limit says, and not one more', () => {
-    const transactions = new Transactions(LIMITS)
+    const transactions = new Transactions<string>(LIMITS)
     for (const id of ['a', 'b']) transactions.begin(id)
     transactions.charge(transactions.get('a'), 6)
     expect(refusal(() => transactions.charge(transactions.get('b'), 5))).toBe('transaction-limit')
@@ -50,8 +50,8 @@ describe('transactions', () => {
   })
 
   test('abort ends all and gives what they took', () => {
-    const transactions = new Transactions(LIMITS)
-    const [one, two] = [{} as Entry, {} as Entry]
+    const transactions = new Transactions<string>(LIMITS)
+    const [one, two] = [{} as Entry<string>, {} as Entry<string>]
     for (const [id, entry] of [
       ['a', one],
       ['b', two],
