@@ -16,6 +16,7 @@ import type { Logger } from 'pino'
 import { Hub } from './core/hub.ts'
 import { Ticker } from './core/heartbeat.ts'
 import { Session, type SessionHost } from './core/session.ts'
+import { Turns } from './core/turns.ts'
 import type { Engine } from './engine/engine.ts'
 import { LocalEngine } from './engine/local.ts'
 import { createLog } from './log.ts'
@@ -148,6 +149,7 @@ export class Broker {
       hub: this.hub,
       ids: new MessageIds(randomBytes(6).toString('hex')),
       ticker: this.ticker,
+      turns: new Turns(),
       stats,
       log: this.log,
       closed: (session) => {

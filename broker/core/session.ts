@@ -19,8 +19,9 @@ import {
   type SubscriptionHost,
 } from './subscription.ts'
 import { Transactions, type Transaction, type TransactionLimits } from './transaction.ts'
+import type { Turns } from './turns.ts'
 
-/** After so many frames of one session the others get their turn. */
+/** Frames one session may have handled in a turn of the event loop, before the others get theirs. */
 const FRAMES_A_TURN = 64
 /** Bytes of SENDs whose commit is pending, above which the session stops reading. */
 const MAX_PENDING_BYTES = 4 * 1024 * 1024
@@ -54,6 +55,7 @@ export interface SessionHost {
   readonly hub: Hub
   readonly ids: MessageIds
   readonly ticker: Ticker
+  readonly turns: Turns
   readonly stats: Stats
   readonly log: Logger
   /** The session's connection is gone. */
@@ -79,6 +81,7 @@ export class Session implements Receiver, SubscriptionHost, Ticking {
   private waited = 0
   /** The turn is over for this session, or too much is pending: frames wait. */
   private yielding = false
+  private turn = 0
   private budget = FRAMES_A_TURN
   /** No later turn will come. */
   private hurried = false
@@ -153,6 +156,11 @@ export class Session implements Receiver, SubscriptionHost, Ticking {
   }
 
   private work(): void {
+    const turn = this.host.turns.current()
+    if (turn !== this.turn) {
+      this.turn = turn
+      this.budget = FRAMES_A_TURN
+    }
     // A handler may end the session: `state` is looked at anew each time.
     while (this.isOpen()) {
       if (this.mustYield()) return this.yield()
@@ -185,7 +193,6 @@ export class Session implements Receiver, SubscriptionHost, Ticking {
 
   private goOn(): void {
     this.yielding = false
-    this.budget = FRAMES_A_TURN
     if (!this.isOpen()) return
     this.connection.resume()
     this.work()
