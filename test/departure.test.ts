@@ -1,6 +1,6 @@
 import type { Socket } from 'node:net'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
-import { startBroker, TestEngine, type TestBroker } from './helpers/broker.ts'
+import { fresh, startBroker, TestEngine, type TestBroker } from './helpers/broker.ts'
 import { frame, RawClient } from './helpers/client.ts'
 
 // A client may go at any moment, and by many ways: what it sent counts, what it held goes back.
@@ -11,11 +11,6 @@ beforeAll(async () => {
   broker = await startBroker({}, engine)
 })
 afterAll(() => broker.close())
-
-let names = 0
-function fresh(kind: 'topic' | 'queue'): string {
-  return `/${kind}/departure/${++names}`
-}
 
 describe('a client that writes a lot and leaves at once', () => {
   const count = 2_000

@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, expect, test } from 'vitest'
-import { startBroker, TestEngine, type TestBroker } from './helpers/broker.ts'
+import { fresh, startBroker, TestEngine, type TestBroker } from './helpers/broker.ts'
 import { frame, RawClient } from './helpers/client.ts'
 
 // One client, whatever it does, must not keep another waiting. Nothing is timed here: the order of
@@ -11,11 +11,6 @@ beforeAll(async () => {
   broker = await startBroker({}, engine)
 })
 afterAll(() => broker.close())
-
-let names = 0
-function fresh(kind: 'topic' | 'queue'): string {
-  return `/${kind}/fairness/${++names}`
-}
 
 test('a subscription with a large backlog does not starve another of the same client', async () => {
   const [large, small] = [fresh('queue'), fresh('queue')]

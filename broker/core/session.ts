@@ -3,28 +3,25 @@ import type { Engine } from '../engine/engine.ts'
 import { Ledger, type Entry } from '../model/ledger.ts'
 import { deliveryId, Message, type Delivery, type MessageIds, type Op } from '../model/message.ts'
 import type { Stats } from '../model/stats.ts'
-import { Decoder, type FrameLimits } from '../protocol/decoder.ts'
+import type { FrameLimits } from '../protocol/decoder.ts'
 import { parseDestination } from '../protocol/destination.ts'
 import { StompError } from '../protocol/errors.ts'
-import { copy, quote } from '../protocol/text.ts'
 import { encode, NO_BODY, VERSIONS, type Command, type Frame, type Version } from '../protocol/frame.ts'
+import { quote } from '../protocol/text.ts'
 import type { Connection, Receiver } from '../transport/connection.ts'
+import { ackId, readAckMode, readHeartbeat, readPrefetch, required, subscriptionId } from './headers.ts'
 import { agree, Heartbeat, type Ticker, type Ticking } from './heartbeat.ts'
 import type { Hub } from './hub.ts'
+import { Inbox, type InboxHost } from './inbox.ts'
 import {
   QueueSubscription,
   TopicSubscription,
-  type AckMode,
   type Subscription,
   type SubscriptionHost,
 } from './subscription.ts'
 import { Transactions, type Transaction, type TransactionLimits } from './transaction.ts'
 import type { Turns } from './turns.ts'
 
-/** Frames one session may have handled in a turn of the event loop, before the others get theirs. */
-const FRAMES_A_TURN = 64
-/** Bytes of SENDs whose commit is pending, above which the session stops reading. */
-const MAX_PENDING_BYTES = 4 * 1024 * 1024
 /** Milliseconds a client that sent DISCONNECT gets to close the connection itself. */
 const DISCONNECT_GRACE = 5_000
 
@@ -66,11 +63,11 @@ type Held = Entry<QueueSubscription>
 type Tx = Transaction<QueueSubscription>
 
 /** One client: its state, its commands, its receipts. */
-export class Session implements Receiver, SubscriptionHost, Ticking {
+export class Session implements Receiver, InboxHost, SubscriptionHost, Ticking {
   pressed = false
   private readonly connection: Connection
   private readonly host: SessionHost
-  private readonly decoder: Decoder
+  private readonly inbox: Inbox
   private readonly subscriptions = new Map<string, Subscription>()
   private readonly ledger = new Ledger<QueueSubscription>()
   private readonly transactions: Transactions<QueueSubscription>
@@ -79,13 +76,6 @@ export class Session implements Receiver, SubscriptionHost, Ticking {
   private heartbeat: Heartbeat | undefined
   /** Milliseconds in the present state, while that is limited. */
   private waited = 0
-  /** The turn is over for this session, or too much is pending: frames wait. */
-  private yielding = false
-  private turn = 0
-  private budget = FRAMES_A_TURN
-  /** No later turn will come. */
-  private hurried = false
-  private pendingBytes = 0
   private pendingCommits = 0
   private whenSettled: (() => void) | undefined
   /** Messages went out that need no ack, so an unknown id may be one of theirs. */
@@ -94,7 +84,7 @@ export class Session implements Receiver, SubscriptionHost, Ticking {
   constructor(connection: Connection, host: SessionHost) {
     this.connection = connection
     this.host = host
-    this.decoder = new Decoder(host.options)
+    this.inbox = new Inbox(connection, host.options, host.turns, this)
     this.transactions = new Transactions(host.options)
     host.ticker.add(this)
   }
@@ -104,8 +94,7 @@ export class Session implements Receiver, SubscriptionHost, Ticking {
   data(chunk: Buffer): void {
     if (this.state === 'ended' || this.state === 'disconnecting') return
     this.heartbeat?.heard()
-    this.decoder.feed(chunk)
-    if (!this.yielding) this.work()
+    this.inbox.data(chunk)
   }
 
   drain(): void {
@@ -138,15 +127,14 @@ export class Session implements Receiver, SubscriptionHost, Ticking {
       this.fail(new StompError('connect-timeout', `No CONNECT came within ${connectTimeout} ms.`))
     } else if (this.state === 'disconnecting') {
       if (this.waited >= DISCONNECT_GRACE) this.leave()
-    } else if (this.heartbeat?.tick(elapsed, this.yielding ? 0 : counted) === false) {
+    } else if (this.heartbeat?.tick(elapsed, this.inbox.waiting ? 0 : counted) === false) {
       this.fail(new StompError('heart-beat-lost', 'Nothing was heard for three times the agreed heart-beat.'))
     }
   }
 
   /** Does what was read before the end: a client may write and leave at once. */
   finishInput(): void {
-    this.hurried = true
-    this.work()
+    this.inbox.finish()
   }
 
   /** Ends the session for the broker's sake. */
@@ -155,52 +143,13 @@ export class Session implements Receiver, SubscriptionHost, Ticking {
     this.connection.close(code, reason)
   }
 
-  private work(): void {
-    const turn = this.host.turns.current()
-    if (turn !== this.turn) {
-      this.turn = turn
-      this.budget = FRAMES_A_TURN
-    }
-    // A handler may end the session: `state` is looked at anew each time.
-    while (this.isOpen()) {
-      if (this.mustYield()) return this.yield()
-      let frame: Frame | 'heartbeat' | undefined
-      try {
-        frame = this.decoder.read()
-      } catch (error) {
-        return this.fail(error)
-      }
-      if (frame === undefined) return
-      if (frame !== 'heartbeat') this.handle(frame)
-    }
-  }
+  // --- the inbox's side -----------------------------------------------------------------------
 
-  private isOpen(): boolean {
+  get listening(): boolean {
     return this.state === 'connecting' || this.state === 'connected'
   }
 
-  private mustYield(): boolean {
-    return !this.hurried && (this.budget-- === 0 || this.pendingBytes > MAX_PENDING_BYTES)
-  }
-
-  /** The rest waits for a later turn, and so does the peer. */
-  private yield(): void {
-    this.yielding = true
-    this.connection.pause()
-    if (this.pendingBytes > MAX_PENDING_BYTES) return
-    setImmediate(() => this.goOn())
-  }
-
-  private goOn(): void {
-    this.yielding = false
-    if (!this.isOpen()) return
-    this.connection.resume()
-    this.work()
-  }
-
-  // --- frames ---------------------------------------------------------------------------------
-
-  private handle(frame: Frame): void {
+  handle(frame: Frame): void {
     try {
       if (this.state === 'connecting') this.first(frame)
       else this.perform(frame)
@@ -208,6 +157,8 @@ export class Session implements Receiver, SubscriptionHost, Ticking {
       this.fail(error, frame)
     }
   }
+
+  // --- frames ---------------------------------------------------------------------------------
 
   private first(frame: Frame): void {
     if (frame.command === 'CONNECT' || frame.command === 'STOMP') return this.connect(frame)
@@ -226,7 +177,7 @@ export class Session implements Receiver, SubscriptionHost, Ticking {
       case 'NACK':
         return this.acknowledge(frame)
       case 'BEGIN':
-        this.transactions.begin(this.require(frame, 'transaction'))
+        this.transactions.begin(required(frame, 'transaction'))
         return this.receipt(frame)
       case 'COMMIT':
         return this.commitTransaction(frame)
@@ -255,11 +206,12 @@ export class Session implements Receiver, SubscriptionHost, Ticking {
       )
     }
     const { options } = this.host
-    const { answer, agreement } = agree(readHeartbeat(headers.get('heart-beat')), {
+    const { answer, agreement } = agree(readHeartbeat(headers), {
       min: options.heartbeatMin,
       max: options.heartbeatMax,
     })
-    this.version = this.decoder.version = version
+    this.version = version
+    this.inbox.speak(version)
     this.state = 'connected'
     const connected: [string, string][] = [
       ['version', version],
@@ -283,7 +235,7 @@ export class Session implements Receiver, SubscriptionHost, Ticking {
 
   private publishFrom(frame: Frame): void {
     const { headers, body } = frame
-    const destination = parseDestination(this.require(frame, 'destination'))
+    const destination = parseDestination(required(frame, 'destination'))
     const transaction = this.transaction(frame)
     if (transaction !== undefined) this.transactions.charge(transaction, frame.size)
     const op: Op = {
@@ -296,8 +248,8 @@ export class Session implements Receiver, SubscriptionHost, Ticking {
 
   private subscribe(frame: Frame): void {
     const { headers } = frame
-    const destination = parseDestination(this.require(frame, 'destination'))
-    const id = this.subscriptionId(frame)
+    const destination = parseDestination(required(frame, 'destination'))
+    const id = subscriptionId(frame, this.version)
     if (this.subscriptions.has(id)) {
       // 1.2, SUBSCRIBE id Header: ids of one connection must differ.
       throw new StompError(
@@ -312,18 +264,19 @@ export class Session implements Receiver, SubscriptionHost, Ticking {
         `A client may have at most ${options.maxSubscriptions} subscriptions (limit max-subscriptions).`,
       )
     }
-    const mode = readAckMode(headers.get('ack'))
+    const mode = readAckMode(headers)
+    const prefetch = readPrefetch(headers, options.prefetch, options.maxPrefetch)
     const subscription =
       destination.kind === 'topic'
         ? new TopicSubscription(id, mode, destination.name, this, hub)
-        : new QueueSubscription(id, mode, destination.name, readPrefetch(headers, options), this, engine)
+        : new QueueSubscription(id, mode, destination.name, prefetch, this, engine)
     this.subscriptions.set(id, subscription)
     if (mode === 'auto' || destination.kind === 'topic') this.unledgered = true
     this.finish(frame, subscription.open(), () => subscription.start())
   }
 
   private unsubscribe(frame: Frame): void {
-    const id = this.subscriptionId(frame)
+    const id = subscriptionId(frame, this.version)
     const subscription = this.subscriptions.get(id)
     // An unknown id is what a second unsubscribe() of a client looks like: the end it wants is reached.
     if (subscription === undefined)
@@ -354,8 +307,7 @@ export class Session implements Receiver, SubscriptionHost, Ticking {
   /** The delivery an ACK or NACK names; undefined for one that is harmless and to be ignored. */
   private findEntry(frame: Frame): Held | undefined {
     const { headers } = frame
-    const id =
-      headers.get('id') ?? this.require(frame, 'message-id', this.version === '1.2' ? 'id' : 'message-id')
+    const id = ackId(frame, this.version)
     // stompjs writes it where a message showed no ack header, that is, where none is needed.
     if (id === 'undefined') return undefined
     const entry = this.ledger.find(id)
@@ -382,13 +334,13 @@ export class Session implements Receiver, SubscriptionHost, Ticking {
   }
 
   private commitTransaction(frame: Frame): void {
-    const id = this.require(frame, 'transaction')
+    const id = required(frame, 'transaction')
     const { ops, taken } = this.transactions.end(id)
     this.commit(frame, ops, taken)
   }
 
   private abortTransaction(frame: Frame): void {
-    const { taken } = this.transactions.end(this.require(frame, 'transaction'))
+    const { taken } = this.transactions.end(required(frame, 'transaction'))
     this.giveBack(taken)
     this.receipt(frame)
   }
@@ -444,13 +396,11 @@ export class Session implements Receiver, SubscriptionHost, Ticking {
       return
     }
     const bytes = frame.size
-    this.pendingBytes += bytes
+    this.inbox.hold(bytes)
     this.pendingCommits++
     const leavePending = (): void => {
-      const full = this.pendingBytes > MAX_PENDING_BYTES
-      this.pendingBytes -= bytes
+      this.inbox.settle(bytes)
       this.pendingCommits--
-      if (full && this.pendingBytes <= MAX_PENDING_BYTES && this.yielding) this.goOn()
       if (this.pendingCommits > 0) return
       const settled = this.whenSettled
       this.whenSettled = undefined
@@ -573,7 +523,7 @@ export class Session implements Receiver, SubscriptionHost, Ticking {
   }
 
   /** Sends an ERROR, which a STOMP server MUST follow with closing the connection (1.2, ERROR). */
-  private fail(reason: unknown, frame?: Frame): void {
+  fail(reason: unknown, frame?: Frame): void {
     if (!(reason instanceof StompError)) this.host.log.error({ err: reason }, 'a frame could not be handled')
     if (this.state === 'ended') return
     const error =
@@ -616,50 +566,4 @@ export class Session implements Receiver, SubscriptionHost, Ticking {
   private end(): void {
     if (this.state !== 'ended') this.retire('ended')
   }
-
-  // --- headers --------------------------------------------------------------------------------
-
-  private require(frame: Frame, name: string, asked = name): string {
-    const value = frame.headers.get(name)
-    if (value === undefined || value === '') {
-      throw new StompError('missing-header', `${frame.command} needs the header ${quote(asked)}.`)
-    }
-    return value
-  }
-
-  /** 1.1 and 1.2 require `id`; 1.0 may leave it out, and then the destination stands in. */
-  private subscriptionId(frame: Frame): string {
-    const id = frame.headers.get('id') || this.require(frame, this.version === '1.0' ? 'destination' : 'id')
-    return copy(id)
-  }
-}
-
-function readHeartbeat(value = '0,0'): [number, number] {
-  const match = /^\s*(\d{1,10})\s*,\s*(\d{1,10})\s*$/.exec(value)
-  if (match === null) {
-    throw new StompError(
-      'invalid-header',
-      `heart-beat is ${quote(value)}, not two numbers of milliseconds such as 10000,10000.`,
-    )
-  }
-  return [Number(match[1]), Number(match[2])]
-}
-
-function readAckMode(value = 'auto'): AckMode {
-  if (value === 'auto' || value === 'client' || value === 'client-individual') return value
-  throw new StompError(
-    'invalid-header',
-    `ack is ${quote(value)}; it may be auto, client or client-individual.`,
-  )
-}
-
-/** Under RabbitMQ's and ActiveMQ's names as well. 0 asks for as many as may be. */
-function readPrefetch(headers: Frame['headers'], { prefetch, maxPrefetch }: SessionOptions): number {
-  const value =
-    headers.get('prefetch') ?? headers.get('prefetch-count') ?? headers.get('activemq.prefetchSize')
-  if (value === undefined) return Math.min(prefetch, maxPrefetch)
-  if (!/^\d{1,10}$/.test(value)) {
-    throw new StompError('invalid-header', `prefetch is ${quote(value)}, not a number of messages.`)
-  }
-  return Math.min(Number(value) || maxPrefetch, maxPrefetch)
 }

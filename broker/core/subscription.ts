@@ -1,8 +1,7 @@
 import type { Consumption, Engine } from '../engine/engine.ts'
 import type { Delivery, Message } from '../model/message.ts'
+import type { AckMode } from './headers.ts'
 import type { Hub, Subscriber } from './hub.ts'
-
-export type AckMode = 'auto' | 'client' | 'client-individual'
 
 /** Deliveries after which a backlog lets the others have their turn. */
 const BURST = 256

@@ -74,3 +74,10 @@ export class TestEngine extends LocalEngine {
     return { ready, unacked }
   }
 }
+
+let names = 0
+
+/** A destination that no other test of the file uses. */
+export function fresh(kind: 'topic' | 'queue'): string {
+  return `/${kind}/fresh/${++names}`
+}

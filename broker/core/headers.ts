@@ -1,0 +1,58 @@
+/** What a client may write in the headers that the broker understands, and what is said to the rest. */
+import { StompError } from '../protocol/errors.ts'
+import type { Frame, Headers, Version } from '../protocol/frame.ts'
+import { copy, quote } from '../protocol/text.ts'
+
+export type AckMode = 'auto' | 'client' | 'client-individual'
+
+/** A header that must be there; `asked` is the name to ask for, where several will do. */
+export function required(frame: Frame, name: string, asked = name): string {
+  const value = frame.headers.get(name)
+  if (value === undefined || value === '') {
+    throw new StompError('missing-header', `${frame.command} needs the header ${quote(asked)}.`)
+  }
+  return value
+}
+
+/** 1.1 and 1.2 require `id`; 1.0 may leave it out, and then the destination stands in. */
+export function subscriptionId(frame: Frame, version: Version): string {
+  return copy(frame.headers.get('id') || required(frame, version === '1.0' ? 'destination' : 'id'))
+}
+
+/** What an ACK or NACK names: 1.2 has `id`, the earlier versions `message-id`; either will do on all. */
+export function ackId(frame: Frame, version: Version): string {
+  return frame.headers.get('id') ?? required(frame, 'message-id', version === '1.2' ? 'id' : 'message-id')
+}
+
+/** Milliseconds: what the client can do, and what it wants. */
+export function readHeartbeat(headers: Headers): [can: number, wants: number] {
+  const value = headers.get('heart-beat') ?? '0,0'
+  const match = /^\s*(\d{1,10})\s*,\s*(\d{1,10})\s*$/.exec(value)
+  if (match === null) {
+    throw new StompError(
+      'invalid-header',
+      `heart-beat is ${quote(value)}, not two numbers of milliseconds such as 10000,10000.`,
+    )
+  }
+  return [Number(match[1]), Number(match[2])]
+}
+
+export function readAckMode(headers: Headers): AckMode {
+  const value = headers.get('ack') ?? 'auto'
+  if (value === 'auto' || value === 'client' || value === 'client-individual') return value
+  throw new StompError(
+    'invalid-header',
+    `ack is ${quote(value)}; it may be auto, client or client-individual.`,
+  )
+}
+
+/** Under RabbitMQ's and ActiveMQ's names as well. 0 asks for as many as may be. */
+export function readPrefetch(headers: Headers, standard: number, most: number): number {
+  const value =
+    headers.get('prefetch') ?? headers.get('prefetch-count') ?? headers.get('activemq.prefetchSize')
+  if (value === undefined) return Math.min(standard, most)
+  if (!/^\d{1,10}$/.test(value)) {
+    throw new StompError('invalid-header', `prefetch is ${quote(value)}, not a number of messages.`)
+  }
+  return Math.min(Number(value) || most, most)
+}
