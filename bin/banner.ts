@@ -16,7 +16,7 @@ export function banner(addresses: Addresses, settings: Settings, startup: number
     '',
     ...link('Chat demo', addresses.demo),
     ...addresses.webSocket.flatMap((url) => link('WebSocket', url)),
-    ...addresses.sockJs.slice(0, 1).flatMap((url) => link('SockJS', url)),
+    ...addresses.sockJs.flatMap((url) => link('SockJS', url)),
     ...link('TCP', addresses.tcp),
     ...link('TLS', addresses.tls),
     row(' ', 'Storage', 'in memory: what is queued is gone after a restart'),

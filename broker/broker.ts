@@ -1,14 +1,9 @@
 import { randomBytes } from 'node:crypto'
 import { readFileSync } from 'node:fs'
-import {
-  createServer as createHttpServer,
-  ServerResponse,
-  type IncomingMessage,
-  type Server as HttpServer,
-} from 'node:http'
+import { createServer as createHttpServer, type IncomingMessage, type Server as HttpServer } from 'node:http'
 import { createServer as createHttpsServer } from 'node:https'
 import { createRequire } from 'node:module'
-import { createServer as createTcpServer, type AddressInfo, type Server, type Socket } from 'node:net'
+import { createServer as createTcpServer, type AddressInfo, type Server } from 'node:net'
 import type { Duplex } from 'node:stream'
 import { createSecureContext, createServer as createTlsServer } from 'node:tls'
 import { getSystemErrorMap } from 'node:util'
@@ -26,7 +21,7 @@ import { isLocal, OptionsError, readOptions, type BrokerOptions, type Settings }
 import { pages } from './pages.ts'
 import type { Accept } from './transport/connection.ts'
 import { frameAncestors, refuseOrigin } from './transport/origin.ts'
-import { upgradeRoute } from './transport/route.ts'
+import { pathOf, upgradeRoute } from './transport/route.ts'
 import { SockJsWebSocketConnection } from './transport/sockjs-websocket.ts'
 import { SockJs } from './transport/gate.ts'
 import { sockJsWebSocketWire } from './transport/sockjs.ts'
@@ -55,6 +50,8 @@ const SOCKJS_DISCONNECT_DELAY = 5_000
 /** Bytes after which a streaming response is recycled; browsers keep it all in memory. */
 const SOCKJS_RESPONSE_LIMIT = 128 * 1024
 
+/** Distinct refusals of pages that are logged. */
+const MAX_TOLD = 100
 const GOODBYE = [1001, 'the broker is shutting down'] as const
 /** Milliseconds that HTTP answers under way get when all sessions are gone. */
 const HTTP_GRACE = 500
@@ -76,6 +73,7 @@ export class Broker {
   private readonly sockJs: SockJs
   private readonly tcp: Server | undefined
   private readonly tls: Server | undefined
+  private readonly told = new Set<string>()
   private closing: Promise<void> | undefined
   private allGone: (() => void) | undefined
 
@@ -171,11 +169,22 @@ export class Broker {
     }
   }
 
+  /** Logs what a browser hides from its developer: each refusal once, and no more than so many. */
+  private tell(refusal: string): string {
+    if (this.told.size < MAX_TOLD && !this.told.has(refusal)) {
+      this.told.add(refusal)
+      this.log.warn(refusal)
+    }
+    return refusal
+  }
+
   private serveHttp(accept: Accept): SockJs {
     const { settings, http } = this
     const rules = { origins: settings.origins, local: isLocal(settings) }
-    const refuse = (request: IncomingMessage): string | undefined =>
-      refuseOrigin(request.headers.origin, request, rules)
+    const refuse = (request: IncomingMessage): string | undefined => {
+      const refusal = refuseOrigin(request.headers.origin, request, rules)
+      return refusal && this.tell(refusal)
+    }
     const sockJs = new SockJs({
       endpoints: settings.endpoints,
       refuse,
@@ -192,6 +201,10 @@ export class Broker {
     const wire = sockJsWebSocketWire(settings.sockjsBinary)
     const webSockets = new WebSockets({
       route: (request) => upgradeRoute(request.url ?? '/', settings.endpoints, settings.anyPath),
+      noRoute: ({ url = '' }) =>
+        this.tell(
+          `No STOMP endpoint is at ${JSON.stringify(pathOf(url).slice(0, 100))}; STOMP is spoken at ${settings.endpoints.join(' and ')} (options --endpoints, --any-path).`,
+        ),
       refuse,
       accept,
       sockJs: (info, socket, ws) => {
@@ -206,9 +219,10 @@ export class Broker {
     http.on('request', (request, response) => {
       if (!sockJs.handle(request, response)) page(request, response)
     })
+    const arrival = settings.tlsCert === '' ? 'connection' : 'secureConnection'
     http.on('upgrade', (request, socket, head) => {
       if (request.headers.upgrade?.toLowerCase() === 'websocket') webSockets.upgrade(request, socket, head)
-      else http.emit('request', request, withoutUpgrade(request, socket))
+      else ignoreUpgrade(request, socket, head, (again) => http.emit(arrival, again))
     })
     return sockJs
   }
@@ -239,13 +253,23 @@ export function createBroker(options: BrokerOptions = {}, log?: Logger): Broker 
   return new Broker(options, log)
 }
 
-/** Java's and curl's clients offer HTTP/2 that way. A server may ignore it (RFC 9110, 7.8), and answers as usual. */
-function withoutUpgrade(request: IncomingMessage, socket: Duplex): ServerResponse {
-  const response = new ServerResponse(request)
-  response.shouldKeepAlive = false
-  response.assignSocket(socket as Socket) // node:http hands over the TCP or TLS socket
-  response.on('finish', () => socket.end())
-  return response
+/**
+ * Java's and curl's clients offer HTTP/2 that way. A server may ignore it (RFC 9110, 7.8): the
+ * connection goes back to node:http, which has let go of it, as if the offer had not been made.
+ */
+function ignoreUpgrade(
+  { method, url, httpVersion, rawHeaders }: IncomingMessage,
+  socket: Duplex,
+  head: Buffer,
+  arrive: (socket: Duplex) => void,
+): void {
+  let text = `${method} ${url} HTTP/${httpVersion}\r\n`
+  for (let at = 0; at < rawHeaders.length; at += 2) {
+    const [name = '', value = ''] = rawHeaders.slice(at, at + 2)
+    if (!/^(upgrade|http2-settings|connection)$/i.test(name)) text += `${name}: ${value}\r\n`
+  }
+  socket.unshift(Buffer.concat([Buffer.from(`${text}\r\n`, 'latin1'), head]))
+  arrive(socket)
 }
 
 function readCertificate(

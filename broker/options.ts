@@ -71,7 +71,7 @@ const origin = v.pipe(
   v.string(),
   v.regex(
     /^(\*|null|https?:\/\/[^/\s]+)$/,
-    'must be an origin such as https://app.example.com, or * for all',
+    'must be an origin such as https://app.example.com, with nothing behind it, or * for all',
   ),
 )
 
@@ -138,7 +138,7 @@ export const rows = {
   maxSubscriptions: integer('most subscriptions of one client', 1_000),
   /** Messages in one queue. Default 1000000. */
   maxQueueMessages: integer('most messages in one queue', 1_000_000),
-  /** Bytes of the messages in one queue, headers included. Default 256 MiB. */
+  /** Bytes of the messages in one queue, headers and what they cost in memory included. Default 256 MiB. */
   maxQueueBytes: bytes('most bytes in one queue', 256 * MIB),
   /** Open transactions of one client. Default 16. */
   maxTransactions: integer('most open transactions of one client', 16),
@@ -209,17 +209,18 @@ export function readOptions(options: BrokerOptions): Settings {
 function findConflicts(settings: Settings): string[] {
   const problems: string[] = []
   if (settings.heartbeatMin > settings.heartbeatMax)
-    problems.push('heartbeat-min is larger than heartbeat-max')
+    problems.push('heartbeat-min: must not be larger than heartbeat-max')
   if ((settings.tlsCert === '') !== (settings.tlsKey === ''))
     problems.push('tls-cert and tls-key go together')
   if (settings.tlsPort !== undefined && settings.tlsCert === '')
-    problems.push('tls-port needs tls-cert and tls-key')
+    problems.push('tls-port: needs tls-cert and tls-key')
   const ports = [settings.port, settings.tcpPort, settings.tlsPort].filter(Boolean)
   if (new Set(ports).size < ports.length) problems.push('port, tcp-port and tls-port must differ')
   if (settings.endpoints.length === 0) problems.push('endpoints: at least one is needed')
-  if (settings.maxFrame < settings.maxBody) problems.push('max-frame is smaller than max-body')
+  if (settings.maxFrame < settings.maxBody)
+    problems.push('max-frame: must be at least max-body, raise it too')
   if (settings.sendBudget < settings.maxFrame)
-    problems.push('send-budget is smaller than max-frame: no client could take such a frame')
+    problems.push('send-budget: must be at least max-frame, or no client could take such a frame')
   return problems
 }
 

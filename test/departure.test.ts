@@ -134,6 +134,27 @@ describe('a client that begins to leave and takes its time', () => {
   })
 })
 
+test('a close frame behind much unread output: nothing is handed out after it', async () => {
+  const [topic, destination] = [fresh('topic'), fresh('queue')]
+  const client = await RawClient.connected(broker)
+  await client.request('SUBSCRIBE', { id: '0', destination: topic })
+  await client.request('SUBSCRIBE', { id: '1', destination })
+  client.pause()
+  const sender = await RawClient.connected(broker)
+  // Below the budget, above what the system takes.
+  for (let index = 0; index < 80; index++)
+    await sender.request('SEND', { destination: topic }, 'x'.repeat(100_000))
+  const raw = (client.socket as unknown as { _socket: Socket })._socket
+  raw.write(Buffer.from([0x88, 0x82, 0, 0, 0, 0, 0x03, 0xe8]))
+  await expect
+    .poll(() => engine.inspect().then((queues) => queues.find(({ queue }) => queue === destination)))
+    .toBeUndefined()
+  for (const body of ['a', 'b', 'c']) await sender.request('SEND', { destination }, body)
+  await sender.request('SUBSCRIBE', { id: '0', destination })
+  expect(await sender.bodies(3)).toEqual(['a', 'b', 'c'])
+  client.destroy()
+})
+
 describe('what a client held goes back', () => {
   test('also after a cumulative ACK in a transaction', async () => {
     const destination = fresh('queue')

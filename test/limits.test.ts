@@ -9,10 +9,10 @@ const limits = {
   maxBody: 1024,
   maxFrame: 1100,
   maxQueueMessages: 3,
-  maxQueueBytes: 1000,
+  maxQueueBytes: 2000,
   maxTransactions: 2,
   maxTransactionFrames: 3,
-  maxTransactionBytes: 1000,
+  maxTransactionBytes: 2500,
   prefetch: 2,
   maxPrefetch: 2,
   maxSubscriptions: 5,
@@ -36,10 +36,11 @@ function x(length: number): string {
   return 'x'.repeat(length)
 }
 
-/** Sends a frame of `size` bytes in all, and waits for its receipt. */
+/** Sends a frame that counts for `size` bytes (256, 64 for each header, and its own), and waits for its receipt. */
 async function sendOf(client: RawClient, headers: Record<string, string>, size: number): Promise<void> {
   const withReceipt = { ...headers, receipt: 'sized' }
-  client.send('SEND', withReceipt, x(size - frame('SEND', withReceipt).length))
+  const overhead = 256 + 64 * Object.keys(withReceipt).length
+  client.send('SEND', withReceipt, x(size - overhead - frame('SEND', withReceipt).length))
   await client.receipt('sized')
 }
 
@@ -157,8 +158,8 @@ describe('invariant 9: every other limit, met exactly and crossed by one', () =>
     const destination = queue()
     const client = await RawClient.connected(broker)
     // Headers count like bodies.
-    await sendOf(client, { destination }, 900)
-    await sendOf(client, { destination }, 100)
+    await sendOf(client, { destination }, 1200)
+    await sendOf(client, { destination }, 800)
     client.send('SEND', { destination, receipt: 'r' })
     const { error, close } = await client.refusal()
     expect(error.headers).toMatchObject({ message: 'queue full', 'receipt-id': 'r' })
@@ -205,10 +206,10 @@ describe('invariant 9: every other limit, met exactly and crossed by one', () =>
       sendOf(client, { destination: '/topic/limits', transaction }, size)
     await client.request('BEGIN', { transaction: 't' })
     await client.request('BEGIN', { transaction: 'u' })
-    await send('t', 600)
-    await send('u', 400)
+    await send('t', 1300)
+    await send('u', 1200)
     await client.request('COMMIT', { transaction: 't' })
-    await send('u', 600)
+    await send('u', 1300)
     client.send('SEND', { destination: '/topic/limits', transaction: 'u' }, 'x')
     const { error, close } = await client.refusal()
     expect(error.body.toString()).toContain('limit max-transaction-bytes')

@@ -73,7 +73,7 @@ export class Inbox {
       this.budget = FRAMES_A_TURN
     }
     while (this.host.listening) {
-      if (!this.hurried && (this.budget-- === 0 || this.pendingBytes > MAX_PENDING_BYTES)) return this.wait()
+      if (!this.hurried && (this.budget-- <= 0 || this.pendingBytes > MAX_PENDING_BYTES)) return this.wait()
       let frame: Frame | 'heartbeat' | undefined
       try {
         frame = this.decoder.read()

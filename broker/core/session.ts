@@ -6,7 +6,15 @@ import type { Stats } from '../model/stats.ts'
 import type { FrameLimits } from '../protocol/decoder.ts'
 import { parseDestination } from '../protocol/destination.ts'
 import { StompError } from '../protocol/errors.ts'
-import { encode, NO_BODY, VERSIONS, type Command, type Frame, type Version } from '../protocol/frame.ts'
+import {
+  encode,
+  footprint,
+  NO_BODY,
+  VERSIONS,
+  type Command,
+  type Frame,
+  type Version,
+} from '../protocol/frame.ts'
 import { quote } from '../protocol/text.ts'
 import type { Connection, Receiver } from '../transport/connection.ts'
 import { ackId, readAckMode, readHeartbeat, readPrefetch, required, subscriptionId } from './headers.ts'
@@ -22,6 +30,8 @@ import {
 import { Transactions, type Transaction, type TransactionLimits } from './transaction.ts'
 import type { Turns } from './turns.ts'
 
+/** Messages of queues one session may be handed in a turn of the event loop, before the others get theirs. */
+const DELIVERIES_A_TURN = 256
 /** Milliseconds a client that sent DISCONNECT gets to close the connection itself. */
 const DISCONNECT_GRACE = 5_000
 
@@ -76,6 +86,8 @@ export class Session implements Receiver, InboxHost, SubscriptionHost, Ticking {
   private heartbeat: Heartbeat | undefined
   /** Milliseconds in the present state, while that is limited. */
   private waited = 0
+  private turn = 0
+  private deliveries = 0
   private pendingCommits = 0
   private whenSettled: (() => void) | undefined
   /** Messages went out that need no ack, so an unknown id may be one of theirs. */
@@ -124,7 +136,12 @@ export class Session implements Receiver, InboxHost, SubscriptionHost, Ticking {
     if (this.state === 'connecting') {
       const { connectTimeout } = this.host.options
       if (this.waited < connectTimeout) return
-      this.fail(new StompError('connect-timeout', `No CONNECT came within ${connectTimeout} ms.`))
+      this.fail(
+        new StompError(
+          'connect-timeout',
+          `No CONNECT came within ${connectTimeout} ms; a frame ends with a NUL byte.`,
+        ),
+      )
     } else if (this.state === 'disconnecting') {
       if (this.waited >= DISCONNECT_GRACE) this.leave()
     } else if (this.heartbeat?.tick(elapsed, this.inbox.waiting ? 0 : counted) === false) {
@@ -234,15 +251,14 @@ export class Session implements Receiver, InboxHost, SubscriptionHost, Ticking {
   }
 
   private publishFrom(frame: Frame): void {
-    const { headers, body } = frame
     const destination = parseDestination(required(frame, 'destination'))
     const transaction = this.transaction(frame)
-    if (transaction !== undefined) this.transactions.charge(transaction, frame.size)
-    const op: Op = {
-      type: 'send',
-      message: new Message(this.host.ids.next(), destination, headers, body, frame.size),
-    }
-    this.submit(frame, transaction, [op], [])
+    const size = footprint(frame)
+    if (transaction !== undefined) this.transactions.charge(transaction, size)
+    const kept = transaction !== undefined || destination.kind === 'queue'
+    const body = kept ? compact(frame.body) : frame.body
+    const message = new Message(this.host.ids.next(), destination, frame.headers, body, size)
+    this.submit(frame, transaction, [{ type: 'send', message }], [])
     this.host.stats.published++
   }
 
@@ -296,7 +312,7 @@ export class Session implements Receiver, InboxHost, SubscriptionHost, Ticking {
     const transaction = this.transaction(frame)
     const entry = this.findEntry(frame)
     if (entry === undefined) return this.receipt(frame)
-    if (transaction !== undefined) this.transactions.charge(transaction, frame.size)
+    if (transaction !== undefined) this.transactions.charge(transaction, footprint(frame))
     // 1.2, NACK: it concerns one message in client-individual and, like ACK, all before it in client mode.
     const taken = this.ledger.take(entry, entry.subscription.mode === 'client')
     const type = frame.command === 'ACK' ? 'ack' : 'nack'
@@ -395,7 +411,7 @@ export class Session implements Receiver, InboxHost, SubscriptionHost, Ticking {
       then?.()
       return
     }
-    const bytes = frame.size
+    const bytes = footprint(frame)
     this.inbox.hold(bytes)
     this.pendingCommits++
     const leavePending = (): void => {
@@ -463,6 +479,16 @@ export class Session implements Receiver, InboxHost, SubscriptionHost, Ticking {
     if (wire.binary === 'refuse' && !message.text) return this.refuseBinary(message)
     const ack = version === '1.2' && subscription.mode !== 'auto' ? message.id : undefined
     this.transmit(message.render(subscription.id, ack, version, wire))
+  }
+
+  /** One more delivery; false when this session's share of the turn is used up. */
+  spend(): boolean {
+    const turn = this.host.turns.current()
+    if (turn !== this.turn) {
+      this.turn = turn
+      this.deliveries = 0
+    }
+    return ++this.deliveries < DELIVERIES_A_TURN
   }
 
   /** Some messages cannot be sent to this client. */
@@ -566,4 +592,9 @@ export class Session implements Receiver, InboxHost, SubscriptionHost, Ticking {
   private end(): void {
     if (this.state !== 'ended') this.retire('ended')
   }
+}
+
+/** A body is a slice of what the socket read, and keeps all of that alive for as long as it is kept itself. */
+function compact(body: Buffer): Buffer {
+  return body.length * 2 < body.buffer.byteLength ? Buffer.from(body) : body
 }

@@ -3,15 +3,14 @@ import type { Delivery, Message } from '../model/message.ts'
 import type { AckMode } from './headers.ts'
 import type { Hub, Subscriber } from './hub.ts'
 
-/** Deliveries after which a backlog lets the others have their turn. */
-const BURST = 256
-
 /** What a subscription needs of its session. */
 export interface SubscriptionHost {
   /** Unsent bytes are above high water: queues hold back until `resume` is called. */
   readonly pressed: boolean
   /** Some messages cannot be sent to this client, and must go back to their place. */
   readonly selective: boolean
+  /** Counts a delivery; false when the next should wait for another turn. */
+  spend(): boolean
   publish(subscription: TopicSubscription, message: Message): void
   dispatch(subscription: QueueSubscription, delivery: Delivery): void
 }
@@ -60,7 +59,6 @@ export class QueueSubscription {
   private room: number
   private consumption: Consumption | undefined
   private granted = false
-  private burst = 0
 
   constructor(
     id: string,
@@ -91,9 +89,8 @@ export class QueueSubscription {
     this.granted = false
     this.room--
     this.host.dispatch(this, delivery)
-    if (++this.burst < BURST) return this.resume()
-    this.burst = 0
-    setImmediate(() => this.resume())
+    if (this.host.spend()) this.resume()
+    else setImmediate(() => this.resume())
   }
 
   /** After SUBSCRIBE's receipt, which goes out before the first message. */

@@ -63,8 +63,7 @@ export class Queue {
         entry.message,
         entry.attempt + 1,
         entry.sequence,
-        // Who is gone needs no passing over, and is not to be kept in memory by it.
-        refused && !entry.holder?.cancelled ? entry.holder : undefined,
+        refused ? entry.holder : undefined,
       ),
     )
     this.dispatch()
@@ -95,7 +94,7 @@ export class Queue {
   leave(consumption: LocalConsumption): void {
     this.consumers--
     if (!consumption.waiting || ++this.stale * 2 <= this.willing.length) return
-    this.willing.retain((other) => !other.cancelled)
+    this.willing.retain((other) => other.consumer !== undefined)
     this.stale = 0
   }
 
@@ -120,10 +119,11 @@ export class Queue {
       const entry = source.peek()
       if (entry === undefined) break
       const consumption = this.pick(entry.refusedBy)
-      if (consumption === undefined) break
+      const consumer = consumption?.consumer
+      if (consumption === undefined || consumer === undefined) break
       source.shift()
       entry.holder = consumption
-      if (consumption.consumer.auto) {
+      if (consumer.auto) {
         this.forget(entry.message)
       } else {
         entry.out = true
@@ -131,7 +131,7 @@ export class Queue {
       }
       if (--consumption.credit > 0) this.willing.push(consumption)
       else consumption.waiting = false
-      consumption.consumer.deliver(entry)
+      consumer.deliver(entry)
     }
     this.dispatching = false
   }
@@ -149,7 +149,7 @@ export class Queue {
   private nextWilling(): LocalConsumption | undefined {
     for (;;) {
       const consumption = this.willing.shift()
-      if (consumption?.cancelled !== true) return consumption
+      if (consumption === undefined || consumption.consumer !== undefined) return consumption
       this.stale--
     }
   }
@@ -181,10 +181,10 @@ class Entry implements Delivery {
 }
 
 class LocalConsumption implements Consumption {
-  readonly consumer: Consumer
+  /** Undefined once cancelled, so that a message it refused keeps nothing of it in memory. */
+  consumer: Consumer | undefined
   private readonly queue: Queue
   credit = 0
-  cancelled = false
   /** Stands in the queue's list of the willing. */
   waiting = false
 
@@ -195,14 +195,14 @@ class LocalConsumption implements Consumption {
 
   grant(credits: number): void {
     this.credit += credits
-    if (this.waiting || this.cancelled || this.credit <= 0) return
+    if (this.waiting || this.consumer === undefined || this.credit <= 0) return
     this.waiting = true
     this.queue.join(this)
   }
 
   cancel(): void {
-    if (this.cancelled) return
-    this.cancelled = true
+    if (this.consumer === undefined) return
+    this.consumer = undefined
     this.queue.leave(this)
   }
 }

@@ -50,13 +50,18 @@ export class Ledger<S> {
 
   /** Puts entries back where they were, after ABORT. */
   restore(entries: readonly Entry<S>[]): void {
-    for (const subscription of new Set(entries.map((entry) => entry.subscription))) {
-      const kept = this.bySubscription.get(subscription)?.values() ?? []
-      const back = entries.filter((entry) => entry.subscription === subscription)
-      this.bySubscription.delete(subscription)
-      for (const entry of [...kept, ...back].sort((a, b) => a.order - b.order)) this.insert(entry)
+    const returned = new Map<S, Entry<S>[]>()
+    for (const entry of entries) {
+      this.settled.delete(entry.id)
+      const list = returned.get(entry.subscription)
+      if (list === undefined) returned.set(entry.subscription, [entry])
+      else list.push(entry)
     }
-    for (const entry of entries) this.settled.delete(entry.id)
+    for (const [subscription, list] of returned) {
+      const kept = this.bySubscription.get(subscription)?.values() ?? []
+      this.bySubscription.delete(subscription)
+      for (const entry of [...kept, ...list].sort((a, b) => a.order - b.order)) this.insert(entry)
+    }
   }
 
   /** Takes out what one subscription, or without a name every subscription, still holds, in order. */

@@ -29,7 +29,7 @@ export class Message {
   /** As the sender gave them. */
   readonly headers: Headers
   readonly body: Buffer
-  /** Bytes it counts for against a limit: those of the frame it came in. */
+  /** What it counts for against a limit of bytes. */
   readonly size: number
   private utf8: boolean | undefined
   // Nearly always one form is asked for again and again: it is kept outside the map.

@@ -195,7 +195,9 @@ export class Decoder {
     if (command === undefined) {
       throw new StompError(
         'unknown-command',
-        `${quote(name)} is not a STOMP command; commands are written in capitals.`,
+        /^[A-Z]+ .* HTTP\//.test(name)
+          ? 'This is HTTP, but plain STOMP is spoken here; browsers use the port of --port.'
+          : `${quote(name)} is not a STOMP command; commands are written in capitals.`,
       )
     }
     const headers = new Map<string, string>()

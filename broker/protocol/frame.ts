@@ -35,6 +35,15 @@ export interface Frame {
   readonly size: number
 }
 
+/** What an object in memory costs beside its bytes, roughly: so that many small ones count for what they are. */
+const FRAME_OVERHEAD = 256
+const HEADER_OVERHEAD = 64
+
+/** What a frame counts for against a limit of bytes while it is kept. */
+export function footprint(frame: Frame): number {
+  return frame.size + FRAME_OVERHEAD + HEADER_OVERHEAD * frame.headers.size
+}
+
 export const NO_BODY: Buffer = Buffer.alloc(0)
 
 const needsEscape = { '1.0': /[\n]/, '1.1': /[\n:\\]/, '1.2': /[\r\n:\\]/ }

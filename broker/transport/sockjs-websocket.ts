@@ -47,6 +47,6 @@ export class SockJsWebSocketConnection extends WebSocketConnection {
   }
 
   private frame(text: string): void {
-    if (this.socket.writable) this.socket.write(webSocketFrame(Buffer.from(text)))
+    if (this.ws.readyState === this.ws.OPEN) this.socket.write(webSocketFrame(Buffer.from(text)))
   }
 }

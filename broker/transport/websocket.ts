@@ -4,7 +4,7 @@ import type { Duplex } from 'node:stream'
 import { constants, deflateRawSync } from 'node:zlib'
 import { WebSocketServer, type RawData, type WebSocket } from 'ws'
 import type { Wire } from '../model/wire.ts'
-import { SocketConnection, type Accept, type ConnectionInfo } from './connection.ts'
+import { SocketConnection, type Accept, type Batch, type ConnectionInfo } from './connection.ts'
 import type { Route } from './route.ts'
 
 const TEXT = 0x1
@@ -104,8 +104,10 @@ export class WebSocketConnection extends SocketConnection {
     ws.on('close', () => this.ended())
     // ws has told the peer already, with 1009 for a message over the limit.
     ws.on('error', () => this.left())
-    // ws ends the socket once the peer's close frame has come.
-    socket.on('finish', () => this.left())
+    // After ws, which listens too, has read the peer's close frame.
+    socket.on('data', () => {
+      if (ws.readyState === ws.CLOSING) this.left()
+    })
   }
 
   /** Starts listening. `finishCut`: a STOMP frame without its NUL ends with its WebSocket message. */
@@ -138,6 +140,12 @@ export class WebSocketConnection extends SocketConnection {
     this.ws.terminate()
   }
 
+  protected override write(batch: Batch): void {
+    if (this.ws.readyState === this.ws.OPEN) return super.write(batch)
+    // Nothing may follow a close frame (RFC 6455, 5.5.1). Not at once: this may be inside the session's own work.
+    setImmediate(() => this.left())
+  }
+
   protected finish(code: number, reason: string): void {
     // The peer's close frame must be read for an orderly end.
     this.ws.resume()
@@ -166,6 +174,8 @@ export function chooseSubprotocol(offered: ReadonlySet<string>): string | false 
 export interface WebSocketsOptions {
   /** What lies at a request's path. */
   route(request: IncomingMessage): Route
+  /** What to say when nothing does. */
+  noRoute(request: IncomingMessage): string
   /** Why a request is refused, or undefined. */
   refuse(request: IncomingMessage): string | undefined
   accept: Accept
@@ -205,8 +215,8 @@ export class WebSockets {
     const socket = duplex as Socket // node:http hands over the TCP or TLS socket
     socket.on('error', () => socket.destroy())
     const route = this.options.route(request)
-    if (route !== 'stomp' && route !== 'sockjs-websocket') {
-      return refuseUpgrade(socket, 404, `No STOMP endpoint at ${request.url ?? ''}.`)
+    if (route === undefined) {
+      return refuseUpgrade(socket, 404, this.options.noRoute(request))
     }
     const refusal = this.options.refuse(request)
     if (refusal !== undefined) return refuseUpgrade(socket, 403, refusal)

@@ -109,6 +109,13 @@ export class Chat {
   #frameCount = 0
   #typingSent = 0
 
+  /** The address of this room for somebody else, to talk to oneself in the first minute. */
+  get secondUser(): string {
+    const taken = new Set([this.name, ...[...this.open.people.values()].map((person) => person.name)])
+    const free = ['Ada', 'Grace', 'Alan', 'Edsger', 'Barbara'].find((name) => !taken.has(name))
+    return `?name=${encodeURIComponent(free ?? `Guest ${taken.size}`)}${hash(this.open.name)}`
+  }
+
   constructor(changed: () => void) {
     this.#changed = changed
     const query = new URLSearchParams(location.search)

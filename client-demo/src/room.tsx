@@ -33,7 +33,7 @@ export function RoomView({ chat, room }: { chat: Chat; room: Room }) {
           setAtEnd(box.scrollHeight - box.scrollTop - box.clientHeight < 40)
         }
       >
-        {room.entries.length === 0 && <Empty room={room} />}
+        {room.entries.length === 0 && <Empty chat={chat} room={room} />}
         {room.entries.map((entry, index) => (
           <Message key={entry.id} entry={entry} previous={room.entries[index - 1]} />
         ))}
@@ -49,13 +49,16 @@ export function RoomView({ chat, room }: { chat: Chat; room: Room }) {
   )
 }
 
-function Empty({ room }: { room: Room }) {
+function Empty({ chat, room }: { chat: Chat; room: Room }) {
   return (
     <div class="empty">
-      <h2>It is quiet in {room.name}</h2>
+      <h2>Nobody has said anything in “{room.name}” yet</h2>
       <p>
-        Say hello below, then press <b>Open a second user</b> to answer yourself from another window. Anybody
-        who opens the address of this page joins the same room.
+        Say hello below, then{' '}
+        <a href={chat.secondUser} target="_blank">
+          answer yourself from another window
+        </a>
+        . Anybody who opens the address of this page joins the same room.
       </p>
       <p class="muted">Rooms do not remember: you see what is written while you are here.</p>
     </div>

@@ -39,11 +39,7 @@ export function Sidebar({ chat }: { chat: Chat }) {
       </nav>
       <People chat={chat} />
       <div class="settings">
-        <a
-          class="button primary"
-          href={`?name=${encodeURIComponent(secondName(chat))}${hash(chat.open.name)}`}
-          target="_blank"
-        >
+        <a class="button primary" href={chat.secondUser} target="_blank">
           Open a second user
         </a>
         <label>
@@ -120,13 +116,6 @@ function People({ chat }: { chat: Chat }) {
 
 function hideSidebar(): void {
   document.querySelector<HTMLElement>('#sidebar:popover-open')?.hidePopover()
-}
-
-function secondName(chat: Chat): string {
-  const taken = new Set([chat.name, ...[...chat.open.people.values()].map((person) => person.name)])
-  return (
-    ['Ada', 'Grace', 'Alan', 'Edsger', 'Barbara'].find((name) => !taken.has(name)) ?? `Guest ${taken.size}`
-  )
 }
 
 export function field(form: HTMLFormElement, name: string): string {

@@ -148,7 +148,7 @@ test('a room with any name can be opened by its link, and counts what is unread'
   await talk(ada, bob)
 
   await ada.getByRole('link', { name: 'lobby' }).click()
-  await ada.getByText('It is quiet in lobby').waitFor()
+  await ada.getByText('Nobody has said anything in “lobby” yet').waitFor()
   await say(bob, 'where are you?')
   await ada.getByRole('link', { name: `${name} 1 unread` }).click()
   await message(ada, 'where are you?').waitFor()

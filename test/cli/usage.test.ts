@@ -56,7 +56,7 @@ describe('the usage of stomp-broker', () => {
     ],
     ['a word too much', ['start'], '"start" is not understood'],
     ['a wrong value', ['--port', 'abc'], "argument 'abc' is invalid. It must be a whole number."],
-    ['options that do not go together', ['--tls-port', '0'], 'tls-port needs tls-cert and tls-key'],
+    ['options that do not go together', ['--tls-port', '0'], 'tls-port: needs tls-cert and tls-key'],
     [
       'all that is wrong, not only the first',
       ['--port', '70000', '--prefetch', '0', '--endpoints', 'ws'],
@@ -90,9 +90,12 @@ describe('the usage of stomp-broker', () => {
     [['--origins', 'app.example.com'], 'origins: must be an origin such as https://app.example.com'],
     [['--tls-cert', 'cert.pem'], 'tls-cert and tls-key go together'],
     [['--tls-key', 'key.pem'], 'tls-cert and tls-key go together'],
-    [['--max-body', '1g'], 'max-frame is smaller than max-body'],
-    [['--send-budget', '64k'], 'send-budget is smaller than max-frame'],
-    [['--heartbeat-min', '9000', '--heartbeat-max', '1000'], 'heartbeat-min is larger than heartbeat-max'],
+    [['--max-body', '1g'], 'max-frame: must be at least max-body'],
+    [['--send-budget', '64k'], 'send-budget: must be at least max-frame'],
+    [
+      ['--heartbeat-min', '9000', '--heartbeat-max', '1000'],
+      'heartbeat-min: must not be larger than heartbeat-max',
+    ],
     [['--port', '7', '--tcp-port', '7'], 'port, tcp-port and tls-port must differ'],
     [['--any-path=true'], 'any-path'],
   ])('refuses %j', ([args, sentence]) => {

@@ -11,10 +11,19 @@ import { startBroker, type TestBroker } from '../helpers/broker.ts'
 const root = fileURLToPath(new URL('../..', import.meta.url))
 const readme = await readFile(join(root, 'README.md'), 'utf8')
 
+/** A switch that is on has a flag that turns it off. */
+function off(row: Row<unknown>): string {
+  return row.kind === 'switch' && row.default === true ? 'do not ' : ''
+}
+function shown(row: Row<unknown>): string {
+  if (row.kind !== 'switch') return showDefault(row)
+  return row.default === true ? 'on' : 'off'
+}
+
 test('the options table is that of options.ts', () => {
   const expected = Object.entries<Row<unknown>>(rows).map(
     ([key, row]) =>
-      `| \`${flag(key, row).replaceAll('|', '\\|')}\` | ${row.kind === 'switch' ? String(row.default) : showDefault(row)} | ${row.help} | \`${variable(key)}\` |`,
+      `| \`${flag(key, row).replaceAll('|', '\\|')}\` | ${shown(row)} | ${off(row)}${row.help} | \`${variable(key)}${row.kind === 'switch' ? `=${row.default !== true}` : ''}\` |`,
   )
   const table = readme.slice(readme.indexOf('<!-- options -->'), readme.indexOf('<!-- /options -->'))
   expect(table.trim().split('\n').slice(4)).toEqual(expected)

@@ -1,3 +1,4 @@
+import type { Socket } from 'node:net'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { WebSocket } from 'ws'
 import { startBroker, type TestBroker } from '../helpers/broker.ts'
@@ -60,6 +61,19 @@ test('a message that inflates beyond the limit ends its own connection only', as
   const other = await RawClient.connected(small)
   await other.sync()
   await small.close()
+})
+
+test('what was sent before the connection ended is not lost in the inflating', async () => {
+  const listener = await RawClient.connected(broker)
+  await listener.request('SUBSCRIBE', { id: '0', destination: '/topic/deflate/end' })
+  const { socket } = await deflating(broker.webSocketUrl)
+  const count = 1_000
+  for (let index = 0; index < count; index++)
+    socket.send(frame('SEND', { destination: '/topic/deflate/end' }, String(index)))
+  // The end of the connection without a close frame, once all is written.
+  const raw = (socket as unknown as { _socket: Socket })._socket
+  socket.send(frame('SEND', { destination: '/topic/deflate/end' }, 'last'), () => raw.end())
+  expect((await listener.bodies(count + 1)).at(-1)).toBe('last')
 })
 
 test('no compression by default', async () => {

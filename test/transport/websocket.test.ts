@@ -1,5 +1,8 @@
 import { request } from 'node:http'
+import { connect } from 'node:net'
+import { pino } from 'pino'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { Broker } from '../../broker/broker.ts'
 import type { BrokerOptions } from '../../broker/options.ts'
 import { startBroker, type TestBroker } from '../helpers/broker.ts'
 import { frame, RawClient } from '../helpers/client.ts'
@@ -113,6 +116,47 @@ describe('contract 4.1: paths', () => {
     },
   )
 
+  test('RFC 9110, 7.8: a body that comes with such an upgrade is read', async () => {
+    const session = '/ws/0/h2c-body'
+    const poll = (): Promise<Response> =>
+      fetch(`${broker.url.slice(0, -1)}${session}/xhr`, { method: 'POST' })
+    expect(await (await poll()).text()).toBe('o\n')
+    const status = await new Promise<number | undefined>((resolve, reject) => {
+      const headers = { upgrade: 'h2c', connection: 'Upgrade, HTTP2-Settings', 'http2-settings': '' }
+      const outgoing = request({
+        port: broker.port,
+        host: '127.0.0.1',
+        path: `${session}/xhr_send`,
+        method: 'POST',
+        headers,
+      })
+      outgoing.on('error', reject)
+      outgoing.on('response', (response) => resolve(response.resume().statusCode))
+      outgoing.end(JSON.stringify([frame('CONNECT', { 'accept-version': '1.2' }).toString()]))
+    })
+    expect(status).toBe(204)
+    expect(await (await poll()).text()).toContain('CONNECTED')
+  })
+
+  test('such an upgrade whose connection breaks ends that connection only', async () => {
+    const before = broker.broker.stats.connections
+    const broken = Array.from({ length: 20 }, () => {
+      const socket = connect(broker.port, '127.0.0.1')
+      socket.on('error', () => {})
+      const path = `/ws/0/h2c-${Math.random().toString(36).slice(2)}/xhr_streaming`
+      socket.write(`POST ${path} HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: h2c\r\n\r\n`)
+      return new Promise<void>((resolve) =>
+        socket.once('data', () => {
+          socket.resetAndDestroy()
+          resolve()
+        }),
+      )
+    })
+    await Promise.all(broken)
+    await expect.poll(() => broker.broker.stats.connections).toBeLessThanOrEqual(before)
+    expect((await upgrade(broker, '/ws')).status).toBe(101)
+  })
+
   test('a plain GET is no upgrade, and the two share a path', async () => {
     expect(await (await fetch(broker.sockJsUrl)).text()).toBe('Welcome to SockJS!\n')
     expect((await upgrade(broker, '/ws')).status).toBe(101)
@@ -188,6 +232,24 @@ describe('contract 4.2: origin', () => {
   test('no Origin is no browser, and may', async () => {
     expect((await upgrade(broker, '/stomp')).status).toBe(101)
   })
+})
+
+test('what a browser hides from its developer is logged, each refusal once', async () => {
+  const lines: string[] = []
+  const log = pino({ level: 'warn' }, { write: (line: string) => lines.push(JSON.parse(line).msg as string) })
+  const own = new Broker({ port: 0, demo: false }, log)
+  const { port } = await own.listen()
+  const target = { port } as TestBroker
+  for (let index = 0; index < 3; index++) {
+    await upgrade(target, '/nowhere')
+    await upgrade(target, '/ws', { origin: 'https://evil.example' })
+    await fetch(`http://127.0.0.1:${port}/ws/info`, { headers: { origin: 'https://evil.example' } })
+  }
+  expect(lines).toEqual([
+    expect.stringContaining('No STOMP endpoint is at "/nowhere"'),
+    expect.stringContaining('--origins https://evil.example'),
+  ])
+  await own.close()
 })
 
 describe('contract 4.4: out', () => {
