@@ -1,5 +1,6 @@
 import { styleText } from 'node:util'
 import { VERSION, type Addresses, type Settings } from '../broker/index.ts'
+import { isLocal } from '../broker/options.ts'
 
 type Style = Parameters<typeof styleText>[0]
 
@@ -9,7 +10,6 @@ export function banner(addresses: Addresses, settings: Settings, startup: number
   const row = (mark: string, name: string, text: string): string => `  ${mark}  ${name.padEnd(11)}${text}`
   const link = (name: string, url: string | undefined): string[] =>
     url === undefined ? [] : [row(paint('green', '➜'), name, paint('cyan', url))]
-  const local = settings.host === '127.0.0.1' || settings.host === 'localhost' || settings.host === '::1'
   return [
     '',
     `  ${paint('bold', `stomp-broker ${VERSION}`)}  ready in ${Math.round(startup)} ms`,
@@ -23,7 +23,7 @@ export function banner(addresses: Addresses, settings: Settings, startup: number
     row(
       ' ',
       'Access',
-      local
+      isLocal(settings)
         ? 'this machine only; --host 0.0.0.0 opens it to the network'
         : paint('yellow', 'everybody who reaches this address, without login'),
     ),

@@ -21,10 +21,6 @@ export class Ledger<S> {
   private forgetful = false
   private order = 0
 
-  get size(): number {
-    return this.entries.size
-  }
-
   /** Takes a delivery in, under the id that its MESSAGE shows as `message-id` and as `ack`. */
   add(id: string, subscription: S, delivery: Delivery): void {
     this.insert({ id, subscription, delivery, order: ++this.order })
