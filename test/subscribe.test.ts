@@ -261,3 +261,17 @@ test('invariant 6: a subscriber added during a delivery loop does not get that m
   }
   expect(heard).toEqual(['first 1', 'last 1', 'first 2', 'late 2'])
 })
+
+test.each([{ selector: "a = '1'" }, { browser: 'true' }])(
+  'a header that would change what is handed out is refused, not ignored: %j',
+  async (headers: Record<string, string>) => {
+    const destination = '/queue/subscribe/unsupported'
+    const client = await RawClient.connected(broker)
+    await client.request('SEND', { destination })
+    client.send('SUBSCRIBE', { id: '0', destination, receipt: 'r', ...headers })
+    const { error, close } = await client.refusal()
+    expect(error.headers).toMatchObject({ message: 'unsupported header', 'receipt-id': 'r' })
+    expect(error.body.toString()).toContain(Object.keys(headers)[0])
+    expect(close.code).toBe(1008)
+  },
+)

@@ -56,3 +56,17 @@ export function readPrefetch(headers: Headers, standard: number, most: number): 
   }
   return Math.min(Number(value) || most, most)
 }
+
+/** What changes which messages are handed out, or takes those that were only to be looked at, is not to be ignored. */
+export function refuseUnsupported(headers: Headers): void {
+  const name = headers.has('selector')
+    ? 'selector'
+    : headers.get('browser') === 'true'
+      ? 'browser'
+      : undefined
+  if (name === undefined) return
+  throw new StompError(
+    'unsupported-header',
+    `The header ${name} of SUBSCRIBE is not supported by this version; leave it out.`,
+  )
+}

@@ -1,7 +1,7 @@
 import { Decoder, type FrameLimits } from '../protocol/decoder.ts'
 import type { Frame, Version } from '../protocol/frame.ts'
 import type { Connection } from '../transport/connection.ts'
-import type { Turns } from './turns.ts'
+import { Share, type Turns } from './turns.ts'
 
 /** Frames one session may have handled in a turn of the event loop, before the others get theirs. */
 const FRAMES_A_TURN = 64
@@ -22,18 +22,16 @@ export class Inbox {
   /** Frames wait for a later turn or for commits, and so does the peer. */
   waiting = false
   private readonly connection: Connection
-  private readonly turns: Turns
+  private readonly share: Share
   private readonly host: InboxHost
   private readonly decoder: Decoder
-  private turn = 0
-  private budget = FRAMES_A_TURN
   private pendingBytes = 0
   /** No later turn will come. */
   private hurried = false
 
   constructor(connection: Connection, limits: FrameLimits, turns: Turns, host: InboxHost) {
     this.connection = connection
-    this.turns = turns
+    this.share = new Share(turns, FRAMES_A_TURN)
     this.host = host
     this.decoder = new Decoder(limits)
   }
@@ -67,13 +65,8 @@ export class Inbox {
   }
 
   private work(): void {
-    const turn = this.turns.current()
-    if (turn !== this.turn) {
-      this.turn = turn
-      this.budget = FRAMES_A_TURN
-    }
     while (this.host.listening) {
-      if (!this.hurried && (this.budget-- <= 0 || this.pendingBytes > MAX_PENDING_BYTES)) return this.wait()
+      if (!this.hurried && (this.pendingBytes > MAX_PENDING_BYTES || !this.share.take())) return this.wait()
       let frame: Frame | 'heartbeat' | undefined
       try {
         frame = this.decoder.read()

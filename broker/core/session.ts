@@ -17,7 +17,15 @@ import {
 } from '../protocol/frame.ts'
 import { quote } from '../protocol/text.ts'
 import type { Connection, Receiver } from '../transport/connection.ts'
-import { ackId, readAckMode, readHeartbeat, readPrefetch, required, subscriptionId } from './headers.ts'
+import {
+  ackId,
+  readAckMode,
+  readHeartbeat,
+  readPrefetch,
+  refuseUnsupported,
+  required,
+  subscriptionId,
+} from './headers.ts'
 import { agree, Heartbeat, type Ticker, type Ticking } from './heartbeat.ts'
 import type { Hub } from './hub.ts'
 import { Inbox, type InboxHost } from './inbox.ts'
@@ -28,7 +36,7 @@ import {
   type SubscriptionHost,
 } from './subscription.ts'
 import { Transactions, type Transaction, type TransactionLimits } from './transaction.ts'
-import type { Turns } from './turns.ts'
+import { Share, type Turns } from './turns.ts'
 
 /** Messages of queues one session may be handed in a turn of the event loop, before the others get theirs. */
 const DELIVERIES_A_TURN = 256
@@ -75,6 +83,8 @@ type Tx = Transaction<QueueSubscription>
 /** One client: its state, its commands, its receipts. */
 export class Session implements Receiver, InboxHost, SubscriptionHost, Ticking {
   pressed = false
+  /** Of the messages of queues that are handed out in a turn. */
+  readonly share: Share
   private readonly connection: Connection
   private readonly host: SessionHost
   private readonly inbox: Inbox
@@ -86,8 +96,6 @@ export class Session implements Receiver, InboxHost, SubscriptionHost, Ticking {
   private heartbeat: Heartbeat | undefined
   /** Milliseconds in the present state, while that is limited. */
   private waited = 0
-  private turn = 0
-  private deliveries = 0
   private pendingCommits = 0
   private whenSettled: (() => void) | undefined
   /** Messages went out that need no ack, so an unknown id may be one of theirs. */
@@ -97,6 +105,7 @@ export class Session implements Receiver, InboxHost, SubscriptionHost, Ticking {
     this.connection = connection
     this.host = host
     this.inbox = new Inbox(connection, host.options, host.turns, this)
+    this.share = new Share(host.turns, DELIVERIES_A_TURN)
     this.transactions = new Transactions(host.options)
     host.ticker.add(this)
   }
@@ -280,6 +289,7 @@ export class Session implements Receiver, InboxHost, SubscriptionHost, Ticking {
         `A client may have at most ${options.maxSubscriptions} subscriptions (limit max-subscriptions).`,
       )
     }
+    refuseUnsupported(headers)
     const mode = readAckMode(headers)
     const prefetch = readPrefetch(headers, options.prefetch, options.maxPrefetch)
     const subscription =
@@ -481,16 +491,6 @@ export class Session implements Receiver, InboxHost, SubscriptionHost, Ticking {
     this.transmit(message.render(subscription.id, ack, version, wire))
   }
 
-  /** One more delivery; false when this session's share of the turn is used up. */
-  spend(): boolean {
-    const turn = this.host.turns.current()
-    if (turn !== this.turn) {
-      this.turn = turn
-      this.deliveries = 0
-    }
-    return ++this.deliveries < DELIVERIES_A_TURN
-  }
-
   /** Some messages cannot be sent to this client. */
   get selective(): boolean {
     return this.connection.wire.binary === 'refuse'
@@ -556,7 +556,7 @@ export class Session implements Receiver, InboxHost, SubscriptionHost, Ticking {
       reason instanceof StompError
         ? reason
         : new StompError('internal', 'The broker failed to handle this frame; its log says more.')
-    this.host.log.info(`${this.connection.id}: ${error.summary}, ${error.message}`)
+    this.host.log.info(`${this.connection.id}: ${error.summary}: ${error.message}`)
     const headers: [string, string][] = [
       ['message', error.summary],
       ['content-type', 'text/plain;charset=utf-8'],

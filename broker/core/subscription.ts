@@ -2,6 +2,7 @@ import type { Consumption, Engine } from '../engine/engine.ts'
 import type { Delivery, Message } from '../model/message.ts'
 import type { AckMode } from './headers.ts'
 import type { Hub, Subscriber } from './hub.ts'
+import type { Share } from './turns.ts'
 
 /** What a subscription needs of its session. */
 export interface SubscriptionHost {
@@ -9,8 +10,7 @@ export interface SubscriptionHost {
   readonly pressed: boolean
   /** Some messages cannot be sent to this client, and must go back to their place. */
   readonly selective: boolean
-  /** Counts a delivery; false when the next should wait for another turn. */
-  spend(): boolean
+  readonly share: Share
   publish(subscription: TopicSubscription, message: Message): void
   dispatch(subscription: QueueSubscription, delivery: Delivery): void
 }
@@ -89,7 +89,7 @@ export class QueueSubscription {
     this.granted = false
     this.room--
     this.host.dispatch(this, delivery)
-    if (this.host.spend()) this.resume()
+    if (this.host.share.take()) this.resume()
     else setImmediate(() => this.resume())
   }
 

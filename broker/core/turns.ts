@@ -15,3 +15,26 @@ export class Turns {
     return this.count
   }
 }
+
+/** How much one session may do in a turn, before the others get theirs. */
+export class Share {
+  private readonly turns: Turns
+  private readonly size: number
+  private turn = 0
+  private taken = 0
+
+  constructor(turns: Turns, size: number) {
+    this.turns = turns
+    this.size = size
+  }
+
+  /** False when this turn's share is used up. */
+  take(): boolean {
+    const turn = this.turns.current()
+    if (turn !== this.turn) {
+      this.turn = turn
+      this.taken = 0
+    }
+    return ++this.taken <= this.size
+  }
+}

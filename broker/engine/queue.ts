@@ -46,17 +46,14 @@ export class Queue {
     this.dispatch()
   }
 
-  /** False when the delivery was settled or returned before. */
-  ack(delivery: Delivery): boolean {
-    if (!this.takeBack(delivery)) return false
-    this.forget(delivery.message)
-    return true
+  ack(delivery: Delivery): void {
+    if (this.takeBack(delivery)) this.forget(delivery.message)
   }
 
   /** Back to its place, for another consumer first if this one refused it. */
-  putBack(delivery: Delivery, refused: boolean): boolean {
+  putBack(delivery: Delivery, refused: boolean): void {
     const entry = this.takeBack(delivery)
-    if (!entry) return false
+    if (entry === undefined) return
     this.returned.push(
       new Entry(
         this.name,
@@ -67,7 +64,6 @@ export class Queue {
       ),
     )
     this.dispatch()
-    return true
   }
 
   consume(consumer: Consumer): Consumption {
@@ -98,6 +94,7 @@ export class Queue {
     this.stale = 0
   }
 
+  /** Undefined when it was settled or returned before. */
   private takeBack(delivery: Delivery): Entry | undefined {
     if (!(delivery instanceof Entry) || !delivery.out) return undefined
     delivery.out = false

@@ -52,8 +52,6 @@ export class Decoder {
   version: Version | undefined
   private readonly limits: FrameLimits
   private buffer: Buffer = NO_BODY
-  /** True when the space after `end` is ours to append to. */
-  private owned = false
   private end = 0
   /** Where the frame being read begins. */
   private start = 0
@@ -72,14 +70,13 @@ export class Decoder {
   feed(chunk: Buffer): void {
     if (this.start === this.end) {
       this.buffer = chunk
-      this.owned = false
       this.end = chunk.length
       this.start = this.at = this.lineStart = 0
       return
     }
     const needed = this.end + chunk.length
-    // Bodies already handed out are views of this memory: it is only ever appended to.
-    if (!this.owned || needed > this.buffer.length) this.move(this.end - this.start + chunk.length)
+    // A chunk is full; only a buffer of our own has room. Bodies already handed out are views of it: it is only ever appended to.
+    if (needed > this.buffer.length) this.move(this.end - this.start + chunk.length)
     chunk.copy(this.buffer, this.end)
     this.end += chunk.length
   }
@@ -105,7 +102,6 @@ export class Decoder {
     this.buffer.copy(larger, 0, this.start, this.end)
     const shift = this.start
     this.buffer = larger
-    this.owned = true
     this.end -= shift
     this.start = 0
     this.at -= shift
@@ -278,8 +274,10 @@ export class Decoder {
         )
       }
     } else {
-      bodyEnd = this.at < this.end ? this.buffer.indexOf(NUL, this.at) : -1
-      if (bodyEnd < 0 || bodyEnd >= this.end) {
+      // Not beyond `end`: what lies there is none of ours, and may be long.
+      const offset = this.buffer.subarray(this.at, this.end).indexOf(NUL)
+      bodyEnd = this.at + offset
+      if (offset < 0) {
         this.at = this.end
         this.checkBody(this.end - this.bodyStart)
         this.checkFrame(this.end)

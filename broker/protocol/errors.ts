@@ -13,6 +13,7 @@ const table = {
   'connect-timeout': { message: 'CONNECT took too long', close: 1002 },
   'missing-header': { message: 'missing header', close: 1002 },
   'invalid-header': { message: 'invalid header', close: 1002 },
+  'unsupported-header': { message: 'unsupported header', close: 1008 },
   'invalid-destination': { message: 'invalid destination', close: 1002 },
   'unsupported-destination': { message: 'unsupported destination', close: 1008 },
   'duplicate-subscription': { message: 'duplicate subscription id', close: 1002 },
