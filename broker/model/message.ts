@@ -21,6 +21,34 @@ const stripped: ReadonlySet<string> = new Set([
   'content-length',
 ])
 
+/** What a sender asks of the broker beside delivery. */
+export interface Terms {
+  /** Milliseconds since the epoch from which on nobody is to get it; 0 for never. */
+  readonly expires: number
+  /** 0 to 9; undefined where the sender gave none. Only queues that declared priorities look at it. */
+  readonly priority: number | undefined
+  /** Milliseconds to wait before it is delivered. */
+  readonly delay: number
+  /** Messages of one group go to one consumer of their queue. */
+  readonly group: string | undefined
+  /** The topic is to remember it for new subscribers, or to forget what it remembers. */
+  readonly retain: 'set' | 'remove' | undefined
+  /** To be there after a restart of the broker. */
+  readonly persistent: boolean
+  /** The session it came from; empty for none. */
+  readonly sender: string
+}
+
+export const NO_TERMS: Terms = {
+  expires: 0,
+  priority: undefined,
+  delay: 0,
+  group: undefined,
+  retain: undefined,
+  persistent: false,
+  sender: '',
+}
+
 /** A published message. It renders itself once per distinct form, and equal forms share the very same bytes. */
 export class Message {
   /** The `message-id` header, the same for every subscriber of a topic. */
@@ -31,6 +59,7 @@ export class Message {
   readonly body: Buffer
   /** What it counts for against a limit of bytes. */
   readonly size: number
+  readonly terms: Terms
   private utf8: boolean | undefined
   // Nearly always one form is asked for again and again: it is kept outside the map.
   private lastSubscription: string | undefined
@@ -41,12 +70,20 @@ export class Message {
   private payloads: Map<string, Buffer | string> | undefined
   private tails: Map<string, Buffer> | undefined
 
-  constructor(id: string, destination: Destination, headers: Headers, body: Buffer, size = body.length) {
+  constructor(
+    id: string,
+    destination: Destination,
+    headers: Headers,
+    body: Buffer,
+    size = body.length,
+    terms = NO_TERMS,
+  ) {
     this.id = id
     this.destination = destination
     this.headers = headers
     this.body = body
     this.size = size
+    this.terms = terms
   }
 
   /** Whether the body is UTF-8, and so the whole frame. */
@@ -120,7 +157,7 @@ export class Message {
   /** All of the frame that does not depend on the subscription. */
   private tail(id: string, version: Version, base64: boolean): Buffer {
     const body = base64 ? Buffer.from(this.body.toString('base64')) : this.body
-    let head = `message-id:${id}\n${headerLine('destination', this.destination.name, version)}`
+    let head = `message-id:${id}\n${headerLine('destination', this.destination.shown, version)}`
     // Ours come first, and the first one counts: also for those who trim the names of headers.
     head += `content-length:${body.length}\n`
     if (base64) head += 'content-transfer-encoding:base64\n'
@@ -177,8 +214,9 @@ export function deliveryId({ message, attempt }: Delivery): string {
 
 /**
  * What can be done to an engine. `nack` is a refusal by the client, `release` a return without a
- * word, as when its session ended; both put the message back in its place.
+ * word, as when its session ended; both put the message back in its place. `reject` is a refusal
+ * for good: the message becomes a dead letter.
  */
 export type Op =
   | { readonly type: 'send'; readonly message: Message }
-  | { readonly type: 'ack' | 'nack' | 'release'; readonly delivery: Delivery }
+  | { readonly type: 'ack' | 'nack' | 'reject' | 'release'; readonly delivery: Delivery }

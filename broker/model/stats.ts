@@ -6,6 +6,14 @@ export class Stats {
   published = 0
   /** ACK and NACK frames that came too late and were ignored. */
   lateAcks = 0
+  /** Messages that became dead letters. */
+  deadLetters = 0
+  /** Messages that expired before anybody took them. */
+  expired = 0
+  /** Messages dropped: the oldest of a full queue that drops, and what was refused where nothing takes dead letters. */
+  dropped = 0
+  /** Messages to a reply queue or an application that is not there. */
+  unroutable = 0
   /** Connections ended because they did not read fast enough. */
   slowConsumers = 0
 }

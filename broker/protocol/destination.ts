@@ -4,8 +4,12 @@ import { copy, quote } from './text.ts'
 
 export interface Destination {
   readonly kind: 'topic' | 'queue'
-  /** As shown on MESSAGE: a bare `x` becomes `/queue/x`. */
+  /** What routing goes by. */
   readonly name: string
+  /** As MESSAGE shows it: a bare `x` becomes `/queue/x`, a message to a user `/user/queue/x`. */
+  readonly shown: string
+  /** A reply queue: it ends with its connection, and what is sent to it afterwards is dropped. */
+  readonly temporary: boolean
 }
 
 /** Bytes of a destination name. */
@@ -68,7 +72,7 @@ function check(text: string): Destination {
       `${quote(text)} is a wildcard pattern; this version supports exact names only.`,
     )
   }
-  return { kind: name.startsWith('/queue/') ? 'queue' : 'topic', name }
+  return { kind: name.startsWith('/queue/') ? 'queue' : 'topic', name, shown: name, temporary: false }
 }
 
 /** The wildcards of the three dialects: `*` and `?` anywhere, `#` and `>` as a whole segment. */
