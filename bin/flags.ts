@@ -1,7 +1,8 @@
+import { readFileSync } from 'node:fs'
 import { InvalidArgumentError, Option, type Command } from 'commander'
 import { optionName, OptionsError, rows, type BrokerOptions, type Row } from '../broker/options.ts'
 
-type Value = string | number | boolean | readonly string[]
+type Value = string | number | boolean | readonly string[] | object
 
 const units: Record<string, number> = { k: 1024, m: 1024 ** 2, g: 1024 ** 3 }
 const switches = new Map([
@@ -37,13 +38,23 @@ function parseValue(row: Row<unknown>, text: string): Value {
       return text
     case 'text':
       return text
+    case 'rules':
+      return readRules(text)
+  }
+}
+
+function readRules(path: string): object {
+  try {
+    return JSON.parse(readFileSync(path, 'utf8')) as object // its shape is the schema's business
+  } catch (error) {
+    throw new InvalidArgumentError(`It must be a JSON file: ${(error as Error).message}.`)
   }
 }
 
 /** A default as one would type it. */
 export function showDefault(row: Row<unknown>): string {
   const value = row.default as Value | undefined
-  const text = typeof value === 'object' ? value.join(',') : String(value ?? '')
+  const text = Array.isArray(value) ? value.join(',') : typeof value === 'object' ? '' : String(value ?? '')
   if (text === '') return 'none'
   if (row.kind !== 'bytes') return text
   const unit = ['g', 'm', 'k'].find((letter) => Number(text) % (units[letter] ?? 1) === 0)

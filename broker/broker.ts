@@ -8,18 +8,22 @@ import type { Duplex } from 'node:stream'
 import { createSecureContext, createServer as createTlsServer } from 'node:tls'
 import { getSystemErrorMap } from 'node:util'
 import type { Logger } from 'pino'
+import { Apps, type AppRules } from './core/app.ts'
 import { Hub } from './core/hub.ts'
 import { Ticker } from './core/heartbeat.ts'
 import { Session, type SessionHost } from './core/session.ts'
 import { Turns } from './core/turns.ts'
-import type { Engine } from './engine/engine.ts'
+import type { Engine, QueueInfo } from './engine/engine.ts'
 import { LocalEngine } from './engine/local.ts'
 import { createLog } from './log.ts'
 import { MessageIds } from './model/message.ts'
 import { Stats } from './model/stats.ts'
 import { isLocal, OptionsError, readOptions, type BrokerOptions, type Settings } from './options.ts'
 import { pages } from './pages.ts'
+import { destinationRules, engineSettings } from './policies.ts'
+import { Destinations } from './protocol/destination.ts'
 import type { Accept } from './transport/connection.ts'
+import { newId } from './transport/id.ts'
 import { frameAncestors, refuseOrigin } from './transport/origin.ts'
 import { pathOf, upgradeRoute } from './transport/route.ts'
 import { SockJsWebSocketConnection } from './transport/sockjs-websocket.ts'
@@ -50,7 +54,7 @@ const SOCKJS_DISCONNECT_DELAY = 5_000
 /** Bytes after which a streaming response is recycled; browsers keep it all in memory. */
 const SOCKJS_RESPONSE_LIMIT = 128 * 1024
 
-/** Distinct refusals of pages that are logged. */
+/** Distinct warnings that are logged. */
 const MAX_TOLD = 100
 const GOODBYE = [1001, 'the broker is shutting down'] as const
 /** Milliseconds that HTTP answers under way get when all sessions are gone. */
@@ -66,6 +70,7 @@ export class Broker {
   readonly stats = new Stats()
   private readonly log: Logger
   private readonly engine: Engine
+  private readonly ids = new MessageIds(randomBytes(6).toString('hex'))
   private readonly hub: Hub
   private readonly ticker = new Ticker()
   private readonly sessions = new Set<Session>()
@@ -81,8 +86,8 @@ export class Broker {
   constructor(options: BrokerOptions, log?: Logger, engine?: Engine) {
     const settings = (this.settings = readOptions(options))
     this.log = log ?? createLog(settings.logLevel)
-    this.engine = engine ?? new LocalEngine(settings)
-    this.hub = new Hub(this.engine)
+    this.engine = engine ?? new LocalEngine(engineSettings(settings), this.stats)
+    this.hub = new Hub(this.engine, this.ids)
     const accept = this.acceptor()
     const certificate = readCertificate(settings)
     this.http = certificate ? createHttpsServer(certificate) : createHttpServer()
@@ -115,6 +120,14 @@ export class Broker {
   }
 
   /**
+   * The queues that hold messages, have consumers or are to stay, dead letters among them. Those
+   * of durable subscriptions say in `topics` what they listen to.
+   */
+  queues(): Promise<readonly QueueInfo[]> {
+    return this.engine.inspect()
+  }
+
+  /**
    * Stops accepting, hands over what was accepted, tells every client (1001), and ends the
    * connections of those that do not follow within five seconds.
    */
@@ -141,15 +154,20 @@ export class Broker {
 
   private acceptor(): Accept {
     const { settings, stats } = this
+    const destinations = new Destinations(destinationRules(settings))
     const host: SessionHost = {
       options: { ...settings, server: settings.serverHeader ? `stomp-broker/${VERSION}` : '' },
       engine: this.engine,
       hub: this.hub,
-      ids: new MessageIds(randomBytes(6).toString('hex')),
+      ids: this.ids,
+      destinations,
+      apps: readApps(settings.app, destinations),
       ticker: this.ticker,
       turns: new Turns(),
       stats,
       log: this.log,
+      newId,
+      tell: (warning) => void this.tell(warning),
       closed: (session) => {
         this.sessions.delete(session)
         stats.connections--
@@ -169,13 +187,13 @@ export class Broker {
     }
   }
 
-  /** Logs what a browser hides from its developer: each refusal once, and no more than so many. */
-  private tell(refusal: string): string {
-    if (this.told.size < MAX_TOLD && !this.told.has(refusal)) {
-      this.told.add(refusal)
-      this.log.warn(refusal)
+  /** Logs what a client hides from its developer: each thing once, and no more than so many. */
+  private tell(warning: string): string {
+    if (this.told.size < MAX_TOLD && !this.told.has(warning)) {
+      this.told.add(warning)
+      this.log.warn(warning)
     }
-    return refusal
+    return warning
   }
 
   private serveHttp(accept: Accept): SockJs {
@@ -189,6 +207,7 @@ export class Broker {
       endpoints: settings.endpoints,
       refuse,
       frameAncestors: frameAncestors(rules),
+      baseUrl: settings.sockjsBaseUrl,
       maxBatch: settings.sockjsMaxBatch,
       heartbeat: SOCKJS_HEARTBEAT,
       disconnectDelay: SOCKJS_DISCONNECT_DELAY,
@@ -221,7 +240,8 @@ export class Broker {
     })
     const arrival = settings.tlsCert === '' ? 'connection' : 'secureConnection'
     http.on('upgrade', (request, socket, head) => {
-      if (request.headers.upgrade?.toLowerCase() === 'websocket') webSockets.upgrade(request, socket, head)
+      const webSocket = request.method === 'GET' && request.headers.upgrade?.toLowerCase() === 'websocket'
+      if (webSocket) webSockets.upgrade(request, socket, head)
       else ignoreUpgrade(request, socket, head, (again) => http.emit(arrival, again))
     })
     return sockJs
@@ -270,6 +290,14 @@ function ignoreUpgrade(
   }
   socket.unshift(Buffer.concat([Buffer.from(`${text}\r\n`, 'latin1'), head]))
   arrive(socket)
+}
+
+function readApps(rules: AppRules, destinations: Destinations): Apps {
+  try {
+    return new Apps(rules, destinations)
+  } catch (error) {
+    throw new OptionsError([`app: ${(error as Error).message}`])
+  }
 }
 
 function readCertificate(

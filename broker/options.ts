@@ -1,9 +1,11 @@
 import * as v from 'valibot'
+import type { AppHandler, AppRules } from './core/app.ts'
+import { parsePattern } from './protocol/pattern.ts'
 import { isLoopback } from './transport/origin.ts'
 
 /** One option: what it may be, what it is by default, and what `--help` says of it. */
 export interface Row<T> {
-  readonly kind: 'integer' | 'bytes' | 'text' | 'list' | 'switch' | 'choice'
+  readonly kind: 'integer' | 'bytes' | 'text' | 'list' | 'switch' | 'choice' | 'rules'
   readonly default: T
   readonly schema: v.GenericSchema<T>
   readonly help: string
@@ -44,6 +46,14 @@ function address(help: string, standard: string): Row<string> {
 function file(help: string): Row<string> {
   return { kind: 'text', default: '', help, value: 'file', schema: v.string('must be the path of a file') }
 }
+/** A URL that others are to append to; may be left out. */
+function baseUrl(help: string): Row<string> {
+  const message = 'must be a URL such as https://node1.example.com/ws, without a slash at its end'
+  const pattern = /^https?:\/\/[^\s/?#@]+(\/[^\s/?#]+)*$/
+  const isBase = (text: string): boolean => text === '' || (pattern.test(text) && URL.canParse(text))
+  const schema = v.pipe(v.string(message), v.check(isBase, message))
+  return { kind: 'text', default: '', help, value: 'url', schema }
+}
 function list(
   help: string,
   standard: readonly string[],
@@ -74,6 +84,40 @@ const origin = v.pipe(
     'must be an origin such as https://app.example.com, with nothing behind it, or * for all',
   ),
 )
+
+/** `/queue/logs.*` and the like: an exact name or a pattern. */
+const queues = v.pipe(
+  v.string(),
+  v.regex(/^\/queue\/[^\s=]+$/, 'must be a queue or a pattern of queues such as /queue/logs.*'),
+)
+const overflowRule = v.pipe(
+  v.string(),
+  v.regex(
+    /^\/queue\/[^\s=]+=(refuse|drop-oldest|block)$/,
+    'must be a queue or pattern, = and refuse, drop-oldest or block, such as /queue/logs.*=drop-oldest',
+  ),
+)
+
+const appRules = v.record(
+  v.string(),
+  v.union(
+    [
+      v.string(),
+      v.custom<AppHandler>((value) => typeof value === 'function'),
+      v.strictObject({
+        to: v.exactOptional(v.string()),
+        body: v.exactOptional(v.unknown()),
+        handle: v.exactOptional(v.custom<AppHandler>((value) => typeof value === 'function')),
+      }),
+    ],
+    'must be a destination, or an object with to and body',
+  ),
+  'must be an object with a member for each path',
+)
+
+function rules(help: string): Row<AppRules> {
+  return { kind: 'rules', default: {}, help, value: 'file', schema: appRules }
+}
 
 const KIB = 1024
 const MIB = 1024 * KIB
@@ -136,6 +180,50 @@ export const rows = {
   maxPrefetch: integer('most unacked messages a subscription may ask for; prefetch:0 asks for that', 10_000),
   /** Subscriptions of one client. Default 1000. */
   maxSubscriptions: integer('most subscriptions of one client', 1_000),
+  /** Which wildcards a pattern is read with: `*` stops at dots unless it has a slash, or (`spring`) never. Default `auto`. */
+  compat: choice(
+    'whose wildcards: spring parts names at slashes only, rabbitmq and activemq at dots only',
+    'auto',
+    ['auto', 'rabbitmq', 'activemq', 'spring'],
+  ),
+  /** Queues that are topics, as all are with Spring's simple broker. Default: none. */
+  broadcast: list('queues that every subscriber hears, as with Spring: /queue/** for all', [], queues),
+  /** Refuse destinations of an unknown prefix, and messages to applications that are not there. Default false. */
+  strict: onOff('refuse destinations of unknown prefixes instead of taking them for topics', false),
+  /** What becomes of messages to `/app/...`, where Spring has its controllers. On the command line a JSON file. Default: nothing. */
+  app: rules('JSON file that says what becomes of messages to /app/...: {"/app/chat": "/topic/messages"}'),
+  /** `frame`: an ERROR that leaves the session healthy does not close the connection. Default `connection`, the specification's. */
+  errorScope: choice('what an ERROR ends, unless the client sends x-error-scope', 'connection', [
+    'connection',
+    'frame',
+  ]),
+  /** Deliveries of a message after which a NACK makes it a dead letter. Default 16. */
+  maxDeliveries: integer('deliveries of a message after which a NACK makes it a dead letter', 16),
+  /** Milliseconds before a message that was refused twice comes again; it doubles each time. Default 100. */
+  redeliveryDelay: integer(
+    'wait before a message that was refused twice comes again, in ms, doubled each time',
+    100,
+  ),
+  /** Milliseconds: the longest such wait. Default 10000. */
+  maxRedeliveryDelay: integer('longest such wait, in ms', 10_000),
+  /** Keep dead letters in /queue/DLQ.<queue>. Default true. */
+  deadLetters: onOff('keep refused messages in /queue/DLQ.<queue>', true),
+  /** What a full queue does, by name or pattern; the first that fits. Default: refuse. */
+  overflow: list(
+    'what a full queue does: /queue/logs.*=drop-oldest, or =block to make senders wait, or =refuse',
+    [],
+    overflowRule,
+  ),
+  /** Queues that hand out higher priorities first. Default: those a consumer declares with x-max-priority. */
+  priorityQueues: list('queues that hand out messages of higher priority first', [], queues),
+  /** Durable subscriptions of all clients. Default 10000. */
+  maxDurableSubscriptions: integer('most durable subscriptions', 10_000),
+  /** Messages kept for one durable subscription; then the oldest goes. Default 10000. */
+  maxDurableMessages: integer('most messages kept for a durable subscription; then the oldest goes', 10_000),
+  /** Bytes kept for one durable subscription; then the oldest goes. Default 16 MiB. */
+  maxDurableBytes: bytes('most bytes kept for a durable subscription; then the oldest goes', 16 * MIB),
+  /** Topics that retain a message. Default 10000. */
+  maxRetained: integer('most topics with a retained message', 10_000),
   /** Messages in one queue. Default 1000000. */
   maxQueueMessages: integer('most messages in one queue', 1_000_000),
   /** Bytes of the messages in one queue, headers and what they cost in memory included. Default 256 MiB. */
@@ -150,6 +238,8 @@ export const rows = {
   sockjsMaxBatch: bytes('largest SockJS POST', 16 * MIB, KIB),
   /** SockJS sessions over HTTP. Default 10000. */
   sockjsMaxSessions: integer('most SockJS sessions over HTTP', 10_000),
+  /** Where SockJS clients go on after `/info`, past a load balancer that would scatter their requests. Default: none. */
+  sockjsBaseUrl: baseUrl('own URL of this broker, where SockJS clients go on past a load balancer'),
   /** What a SockJS client gets of a body that is not UTF-8: an ERROR, or base64. Default `refuse`. */
   sockjsBinary: choice(
     'a body that is not text, for a SockJS client: end it with an ERROR, or send base64',
@@ -219,6 +309,15 @@ function findConflicts(settings: Settings): string[] {
   if (settings.endpoints.length === 0) problems.push('endpoints: at least one is needed')
   if (settings.maxFrame < settings.maxBody)
     problems.push('max-frame: must be at least max-body, raise it too')
+  for (const name of [...settings.broadcast, ...settings.priorityQueues, ...settings.overflow]) {
+    try {
+      parsePattern(name.replace(/=.*/, ''), 'auto')
+    } catch (error) {
+      problems.push((error as Error).message)
+    }
+  }
+  if (settings.maxRedeliveryDelay < settings.redeliveryDelay)
+    problems.push('max-redelivery-delay: must be at least redelivery-delay')
   if (settings.sendBudget < settings.maxFrame)
     problems.push('send-budget: must be at least max-frame, or no client could take such a frame')
   return problems

@@ -298,24 +298,7 @@ describe('destinations', () => {
     expect(await receiver.bodies(1)).toEqual(['still here'])
   })
 
-  const unsupported = [
-    '/user/queue/x',
-    '/user/bob/queue/x',
-    '/app/x',
-    '/temp-queue/x',
-    '/temp-topic/x',
-    '/remote-temp-queue/x',
-    '/reply-queue/x',
-    '/exchange/amq.topic/x',
-    '/amq/queue/x',
-    '/topic/a.*',
-    '/topic/a.#',
-    '/topic/a.>',
-    '/topic/a/**',
-    '/topic/a-?',
-    '/queue/>',
-    '/queue/a*',
-  ]
+  const unsupported = ['/queue/>', '/queue/a*', '/user/a/queue/*', '/amq/x', '/temp-queue/*', '/app/*']
   const invalid = ['/', '/topic', '/topic/', '/queue/', '/topic/a\\nb', '/topic/a\u0001']
   test.each([
     ...unsupported.map((name) => [name, 'unsupported destination', 1008] as const),

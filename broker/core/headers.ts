@@ -45,28 +45,3 @@ export function readAckMode(headers: Headers): AckMode {
     `ack is ${quote(value)}; it may be auto, client or client-individual.`,
   )
 }
-
-/** Under RabbitMQ's and ActiveMQ's names as well. 0 asks for as many as may be. */
-export function readPrefetch(headers: Headers, standard: number, most: number): number {
-  const value =
-    headers.get('prefetch') ?? headers.get('prefetch-count') ?? headers.get('activemq.prefetchSize')
-  if (value === undefined) return Math.min(standard, most)
-  if (!/^\d{1,10}$/.test(value)) {
-    throw new StompError('invalid-header', `prefetch is ${quote(value)}, not a number of messages.`)
-  }
-  return Math.min(Number(value) || most, most)
-}
-
-/** What changes which messages are handed out, or takes those that were only to be looked at, is not to be ignored. */
-export function refuseUnsupported(headers: Headers): void {
-  const name = headers.has('selector')
-    ? 'selector'
-    : headers.get('browser') === 'true'
-      ? 'browser'
-      : undefined
-  if (name === undefined) return
-  throw new StompError(
-    'unsupported-header',
-    `The header ${name} of SUBSCRIBE is not supported by this version; leave it out.`,
-  )
-}

@@ -8,6 +8,9 @@ const FRAMES_A_TURN = 64
 /** Bytes of frames whose commit is pending, above which the session stops reading. */
 const MAX_PENDING_BYTES = 4 * 1024 * 1024
 
+/** Held by a commit, these stop the reading at once. */
+export const EVERYTHING: number = MAX_PENDING_BYTES + 1
+
 /** Who handles the frames. */
 export interface InboxHost {
   /** Frames are still wanted. A handler may end that at any time. */

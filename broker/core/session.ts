@@ -1,10 +1,10 @@
 import type { Logger } from 'pino'
-import type { Engine } from '../engine/engine.ts'
+import type { Engine, Settling } from '../engine/engine.ts'
 import { Ledger, type Entry } from '../model/ledger.ts'
-import { deliveryId, Message, type Delivery, type MessageIds, type Op } from '../model/message.ts'
+import { deliveryId, Message, NO_TERMS, type Delivery, type MessageIds, type Op } from '../model/message.ts'
 import type { Stats } from '../model/stats.ts'
 import type { FrameLimits } from '../protocol/decoder.ts'
-import { parseDestination } from '../protocol/destination.ts'
+import type { Destination, Destinations, Personal } from '../protocol/destination.ts'
 import { StompError } from '../protocol/errors.ts'
 import {
   encode,
@@ -13,27 +13,24 @@ import {
   VERSIONS,
   type Command,
   type Frame,
+  type Headers,
   type Version,
 } from '../protocol/frame.ts'
-import { quote } from '../protocol/text.ts'
+import { copy, quote } from '../protocol/text.ts'
 import type { Connection, Receiver } from '../transport/connection.ts'
-import {
-  ackId,
-  readAckMode,
-  readHeartbeat,
-  readPrefetch,
-  refuseUnsupported,
-  required,
-  subscriptionId,
-} from './headers.ts'
+import type { AddressLimits } from './addresses.ts'
+import type { AppMessage, Apps, Forward, Found, Reply } from './app.ts'
+import { ackId, readHeartbeat, required } from './headers.ts'
 import { agree, Heartbeat, type Ticker, type Ticking } from './heartbeat.ts'
 import type { Hub } from './hub.ts'
-import { Inbox, type InboxHost } from './inbox.ts'
+import { EVERYTHING, Inbox, type InboxHost } from './inbox.ts'
+import { readPublication, type Sender } from './publication.ts'
+import { Roster, type RosterHost } from './roster.ts'
 import {
   QueueSubscription,
-  TopicSubscription,
-  type Subscription,
-  type SubscriptionHost,
+  type AppSubscription,
+  type BrowseSubscription,
+  type TopicSubscription,
 } from './subscription.ts'
 import { Transactions, type Transaction, type TransactionLimits } from './transaction.ts'
 import { Share, type Turns } from './turns.ts'
@@ -43,7 +40,7 @@ const DELIVERIES_A_TURN = 256
 /** Milliseconds a client that sent DISCONNECT gets to close the connection itself. */
 const DISCONNECT_GRACE = 5_000
 
-export interface SessionOptions extends FrameLimits, TransactionLimits {
+export interface SessionOptions extends FrameLimits, TransactionLimits, AddressLimits {
   /** Milliseconds from the connection to the end of CONNECT. */
   readonly connectTimeout: number
   /** Milliseconds: the shortest and the longest heart-beat agreed to. */
@@ -59,9 +56,15 @@ export interface SessionOptions extends FrameLimits, TransactionLimits {
   readonly maxPrefetch: number
   /** Subscriptions of one session. */
   readonly maxSubscriptions: number
+  /** What an ERROR ends, unless the client says: the connection, or the frame alone where that is enough. */
+  readonly errorScope: ErrorScope
+  /** A SEND to an application that is not there is an error. */
+  readonly strict: boolean
   /** The `server` header of CONNECTED; empty for none. */
   readonly server: string
 }
+
+export type ErrorScope = 'connection' | 'frame'
 
 /** The house a session lives in. */
 export interface SessionHost {
@@ -69,10 +72,16 @@ export interface SessionHost {
   readonly engine: Engine
   readonly hub: Hub
   readonly ids: MessageIds
+  readonly destinations: Destinations
+  readonly apps: Apps
   readonly ticker: Ticker
   readonly turns: Turns
   readonly stats: Stats
   readonly log: Logger
+  /** Makes an unguessable name. */
+  newId(): string
+  /** Warns in the log, once of each thing. */
+  tell(warning: string): void
   /** The session's connection is gone. */
   closed(session: Session): void
 }
@@ -81,25 +90,27 @@ type Held = Entry<QueueSubscription>
 type Tx = Transaction<QueueSubscription>
 
 /** One client: its state, its commands, its receipts. */
-export class Session implements Receiver, InboxHost, SubscriptionHost, Ticking {
+export class Session implements Receiver, InboxHost, RosterHost, Ticking {
   pressed = false
   /** Of the messages of queues that are handed out in a turn. */
   readonly share: Share
   private readonly connection: Connection
   private readonly host: SessionHost
   private readonly inbox: Inbox
-  private readonly subscriptions = new Map<string, Subscription>()
+  private readonly roster: Roster
   private readonly ledger = new Ledger<QueueSubscription>()
   private readonly transactions: Transactions<QueueSubscription>
   private state: 'connecting' | 'connected' | 'disconnecting' | 'ended' = 'connecting'
   private version: Version = '1.0'
+  private scope: ErrorScope
+  /** As it logged in; empty for nobody. */
+  private user = ''
+  private readonly sender: Sender
   private heartbeat: Heartbeat | undefined
   /** Milliseconds in the present state, while that is limited. */
   private waited = 0
   private pendingCommits = 0
   private whenSettled: (() => void) | undefined
-  /** Messages went out that need no ack, so an unknown id may be one of theirs. */
-  private unledgered = false
 
   constructor(connection: Connection, host: SessionHost) {
     this.connection = connection
@@ -107,6 +118,14 @@ export class Session implements Receiver, InboxHost, SubscriptionHost, Ticking {
     this.inbox = new Inbox(connection, host.options, host.turns, this)
     this.share = new Share(host.turns, DELIVERIES_A_TURN)
     this.transactions = new Transactions(host.options)
+    this.scope = host.options.errorScope
+    this.roster = new Roster(connection.id, host, this)
+    this.sender = {
+      id: connection.id,
+      plain: { ...NO_TERMS, sender: connection.id },
+      replyAddress: (replyTo) => this.roster.replyAddress(replyTo),
+      tell: (warning) => host.tell(warning),
+    }
     host.ticker.add(this)
   }
 
@@ -121,19 +140,12 @@ export class Session implements Receiver, InboxHost, SubscriptionHost, Ticking {
   drain(): void {
     if (!this.pressed) return
     this.pressed = false
-    for (const subscription of this.subscriptions.values()) {
-      subscription.resume()
-      if (!this.pressed) continue
-      // It filled the connection: the next time the others come first.
-      this.subscriptions.delete(subscription.id)
-      this.subscriptions.set(subscription.id, subscription)
-      return
-    }
+    this.roster.resume()
   }
 
   closed(): void {
     // Nothing more is to be handed to a peer that is gone, whatever its last frames ask for.
-    for (const subscription of this.subscriptions.values()) subscription.close()
+    this.roster.close()
     this.pressed = true
     this.finishInput()
     this.end()
@@ -196,9 +208,9 @@ export class Session implements Receiver, InboxHost, SubscriptionHost, Ticking {
       case 'SEND':
         return this.publishFrom(frame)
       case 'SUBSCRIBE':
-        return this.subscribe(frame)
+        return this.roster.subscribe(frame, this.version)
       case 'UNSUBSCRIBE':
-        return this.unsubscribe(frame)
+        return this.roster.unsubscribe(frame, this.version)
       case 'ACK':
       case 'NACK':
         return this.acknowledge(frame)
@@ -232,6 +244,11 @@ export class Session implements Receiver, InboxHost, SubscriptionHost, Ticking {
       )
     }
     const { options } = this.host
+    const host = headers.get('host') ?? ''
+    if (/^\/./.test(host))
+      this.host.tell(
+        `CONNECT has host:${quote(host)}; there are no virtual hosts here, all clients share one.`,
+      )
     const { answer, agreement } = agree(readHeartbeat(headers), {
       min: options.heartbeatMin,
       max: options.heartbeatMax,
@@ -244,6 +261,12 @@ export class Session implements Receiver, InboxHost, SubscriptionHost, Ticking {
       ['heart-beat', answer],
       ['session', this.connection.id],
     ]
+    this.user = copy(headers.get('login') ?? '')
+    this.roster.identify({ user: this.user, clientId: copy(headers.get('client-id') ?? '') })
+    // Spring says it, and stompjs applications read it.
+    if (this.user !== '') connected.push(['user-name', this.user])
+    if (headers.get('x-error-scope') === 'frame') this.scope = 'frame'
+    if (this.scope === 'frame') connected.push(['x-error-scope', 'frame'])
     if (options.server !== '') connected.push(['server', options.server])
     // ActiveMQ and Artemis answer CONNECT's receipt and request-id on CONNECTED.
     const receipt = headers.get('receipt')
@@ -260,62 +283,81 @@ export class Session implements Receiver, InboxHost, SubscriptionHost, Ticking {
   }
 
   private publishFrom(frame: Frame): void {
-    const destination = parseDestination(required(frame, 'destination'))
+    const addresses = this.host.destinations.sent(required(frame, 'destination'))
     const transaction = this.transaction(frame)
+    const publication = readPublication(frame.headers, this.sender)
+    const { headers } = publication
     const size = footprint(frame)
-    if (transaction !== undefined) this.transactions.charge(transaction, size)
-    const kept = transaction !== undefined || destination.kind === 'queue'
-    const body = kept ? compact(frame.body) : frame.body
-    const message = new Message(this.host.ids.next(), destination, frame.headers, body, size)
-    this.submit(frame, transaction, [{ type: 'send', message }], [])
+    const ops: Op[] = []
+    const replies: Promise<Forward | undefined>[] = []
+    const add = ({ destination, headers, body }: Forward): void => {
+      if (transaction !== undefined) this.transactions.charge(transaction, size)
+      const message = new Message(this.host.ids.next(), destination, headers, body, size, publication.terms)
+      if (transaction !== undefined || destination.kind === 'queue') message.detach()
+      ops.push({ type: 'send', message })
+    }
+    for (const address of addresses) {
+      if (address.kind === 'app') {
+        const forward = this.toApplication(address.shown, headers, frame.body)
+        if (forward instanceof Promise) replies.push(forward)
+        else if (forward !== undefined) add(forward)
+      } else {
+        add({ destination: this.resolve(address), headers, body: frame.body })
+      }
+    }
     this.host.stats.published++
-  }
-
-  private subscribe(frame: Frame): void {
-    const { headers } = frame
-    const destination = parseDestination(required(frame, 'destination'))
-    const id = subscriptionId(frame, this.version)
-    if (this.subscriptions.has(id)) {
-      // 1.2, SUBSCRIBE id Header: ids of one connection must differ.
+    if (replies.length === 0) return this.submit(frame, transaction, ops, [])
+    if (transaction !== undefined)
       throw new StompError(
-        'duplicate-subscription',
-        `The subscription id ${quote(id)} is in use; UNSUBSCRIBE it first or choose another.`,
+        'unsupported-destination',
+        `What ${quote(required(frame, 'destination'))} answers is not known before COMMIT; send to it outside of transactions.`,
       )
-    }
-    const { engine, hub, options } = this.host
-    if (this.subscriptions.size >= options.maxSubscriptions) {
-      throw new StompError(
-        'subscription-limit',
-        `A client may have at most ${options.maxSubscriptions} subscriptions (limit max-subscriptions).`,
-      )
-    }
-    refuseUnsupported(headers)
-    const mode = readAckMode(headers)
-    const prefetch = readPrefetch(headers, options.prefetch, options.maxPrefetch)
-    const subscription =
-      destination.kind === 'topic'
-        ? new TopicSubscription(id, mode, destination.name, this, hub)
-        : new QueueSubscription(id, mode, destination.name, prefetch, this, engine)
-    this.subscriptions.set(id, subscription)
-    if (mode === 'auto' || destination.kind === 'topic') this.unledgered = true
-    this.finish(frame, subscription.open(), () => subscription.start())
+    const answered = Promise.all(replies).then((forwards) => {
+      for (const forward of forwards) if (forward !== undefined) add(forward)
+      return this.host.engine.commit(ops)
+    })
+    this.finish(frame, answered)
   }
 
-  private unsubscribe(frame: Frame): void {
-    const id = subscriptionId(frame, this.version)
-    const subscription = this.subscriptions.get(id)
-    // An unknown id is what a second unsubscribe() of a client looks like: the end it wants is reached.
-    if (subscription === undefined)
-      this.host.log.debug(`${this.connection.id}: UNSUBSCRIBE of unknown id ${quote(id)}`)
-    else this.closeSubscription(subscription)
-    this.receipt(frame)
+  private resolve(address: Destination | Personal): Destination {
+    return address.kind === 'topic' || address.kind === 'queue'
+      ? address
+      : this.roster.temporary(address.shown)
   }
 
-  private closeSubscription(subscription: Subscription): void {
-    this.subscriptions.delete(subscription.id)
-    // Cancel before release, or the subscription is handed what it just gave back.
-    subscription.close()
-    if (subscription instanceof QueueSubscription) this.release(this.ledger.drain(subscription))
+  /** What an application makes of a message; nothing where there is none: as with Spring, the message is gone. */
+  private toApplication(
+    path: string,
+    headers: Headers,
+    body: Buffer,
+  ): Forward | Promise<Forward | undefined> | undefined {
+    const found = this.findApplication(path)
+    return found && this.host.apps.send(found, this.appMessage('SEND', path, headers, body))
+  }
+
+  ask(path: string, headers: Headers): Promise<Reply | undefined> | Reply | undefined {
+    const found = this.findApplication(path)
+    return found && this.host.apps.answer(found, this.appMessage('SUBSCRIBE', path, headers, NO_BODY))
+  }
+
+  private findApplication(path: string): Found | undefined {
+    const found = this.host.apps.find(path)
+    if (found !== undefined) return found
+    const missing = `No rule says what becomes of frames to ${quote(path)} (option app).`
+    if (this.host.options.strict) throw new StompError('unsupported-destination', missing)
+    this.host.stats.unroutable++
+    this.host.tell(missing)
+    return undefined
+  }
+
+  private appMessage(
+    command: AppMessage['command'],
+    destination: string,
+    headers: Headers,
+    body: Buffer,
+  ): AppMessage {
+    const session = this.connection.id
+    return { command, destination, params: {}, headers, body, user: this.user, session }
   }
 
   private acknowledge(frame: Frame): void {
@@ -325,7 +367,9 @@ export class Session implements Receiver, InboxHost, SubscriptionHost, Ticking {
     if (transaction !== undefined) this.transactions.charge(transaction, footprint(frame))
     // 1.2, NACK: it concerns one message in client-individual and, like ACK, all before it in client mode.
     const taken = this.ledger.take(entry, entry.subscription.mode === 'client')
-    const type = frame.command === 'ACK' ? 'ack' : 'nack'
+    // RabbitMQ: it is not to be tried again.
+    const refusal = frame.headers.get('requeue') === 'false' ? 'reject' : 'nack'
+    const type = frame.command === 'ACK' ? 'ack' : refusal
     const ops = taken.map(({ delivery }): Op => ({ type, delivery }))
     this.submit(frame, transaction, ops, taken)
   }
@@ -335,10 +379,13 @@ export class Session implements Receiver, InboxHost, SubscriptionHost, Ticking {
     const { headers } = frame
     const id = ackId(frame, this.version)
     // stompjs writes it where a message showed no ack header, that is, where none is needed.
-    if (id === 'undefined') return undefined
+    if (id === 'undefined') {
+      this.host.tell(`${frame.command} with id:undefined is ignored: it answers a message that needs no ack.`)
+      return undefined
+    }
     const entry = this.ledger.find(id)
     const name = headers.get('subscription')
-    const named = name === undefined ? undefined : this.subscriptions.get(name)
+    const named = name === undefined ? undefined : this.roster.get(name)
     // 1.0 and 1.1 name the subscription too; on 1.2 the id says it all.
     if (
       entry !== undefined &&
@@ -346,9 +393,10 @@ export class Session implements Receiver, InboxHost, SubscriptionHost, Ticking {
     ) {
       return entry
     }
-    if (named instanceof TopicSubscription || named?.mode === 'auto') return undefined
+    if (named !== undefined && (!(named instanceof QueueSubscription) || named.mode === 'auto'))
+      return undefined
     const held = this.ledger.held(id)
-    const plausible = held === 'unsure' || this.unledgered
+    const plausible = held === 'unsure' || this.roster.unledgered
     if (held === true || (plausible && this.host.ids.minted(id.replace(/\.\d+$/, '')))) {
       this.host.stats.lateAcks++
       return undefined
@@ -399,7 +447,7 @@ export class Session implements Receiver, InboxHost, SubscriptionHost, Ticking {
 
   /** The only caller of the engine's write door for this client's frames. */
   private commit(frame: Frame, ops: readonly Op[], taken: readonly Held[]): void {
-    let done: void | Promise<void>
+    let done: void | Settling
     try {
       done = this.host.engine.commit(ops)
     } catch (error) {
@@ -415,13 +463,13 @@ export class Session implements Receiver, InboxHost, SubscriptionHost, Ticking {
   }
 
   /** Receipt and what follows, once the work is done; an ERROR if it failed. */
-  private finish(frame: Frame, done: void | Promise<void>, then?: () => void, undo?: () => void): void {
+  finish(frame: Frame | undefined, done: void | Settling, then?: () => void, undo?: () => void): void {
     if (done === undefined) {
       this.receipt(frame)
       then?.()
       return
     }
-    const bytes = footprint(frame)
+    const bytes = done.full ? EVERYTHING : frame === undefined ? 0 : footprint(frame)
     this.inbox.hold(bytes)
     this.pendingCommits++
     const leavePending = (): void => {
@@ -452,15 +500,19 @@ export class Session implements Receiver, InboxHost, SubscriptionHost, Ticking {
   }
 
   private settled(entries: readonly Held[]): void {
-    for (const { subscription } of entries) subscription.settled(1)
+    for (const { subscription, delivery } of entries) subscription.settled(delivery.message.size)
   }
 
   /** Undoes `take`: back into the ledger, or, where the subscription is gone, back to the queue. */
   private giveBack(entries: readonly Held[]): void {
-    const open = (entry: Held): boolean =>
-      this.subscriptions.get(entry.subscription.id) === entry.subscription
+    const open = ({ subscription }: Held): boolean => this.roster.get(subscription.id) === subscription
     this.ledger.restore(entries.filter(open))
     this.release(entries.filter((entry) => !open(entry)))
+  }
+
+  /** A subscription is closed: what it still holds goes back. */
+  abandon(subscription: QueueSubscription): void {
+    this.release(this.ledger.drain(subscription))
   }
 
   private release(entries: readonly Held[]): void {
@@ -470,10 +522,14 @@ export class Session implements Receiver, InboxHost, SubscriptionHost, Ticking {
 
   /** To the engine, for the session itself: there is no frame to answer. */
   private give(ops: readonly Op[]): void {
-    const failed = (error: unknown): void =>
-      this.host.log.error({ err: error }, 'messages could not be settled')
+    this.attempt(() => this.host.engine.commit(ops))
+  }
+
+  /** Of the engine, where there is no frame to answer. */
+  attempt(act: () => void | Promise<void>): void {
+    const failed = (error: unknown): void => this.host.log.error({ err: error }, 'the engine failed')
     try {
-      this.host.engine.commit(ops)?.catch(failed)
+      act()?.catch(failed)
     } catch (error) {
       failed(error)
     }
@@ -481,7 +537,7 @@ export class Session implements Receiver, InboxHost, SubscriptionHost, Ticking {
 
   // --- to the client --------------------------------------------------------------------------
 
-  publish(subscription: TopicSubscription, message: Message): void {
+  publish(subscription: TopicSubscription | AppSubscription, message: Message): void {
     // A delivery loop may still hold subscriptions of a session that it ended.
     if (this.state !== 'connected') return
     const { connection, version } = this
@@ -514,6 +570,33 @@ export class Session implements Receiver, InboxHost, SubscriptionHost, Ticking {
     if (!explicit && !subscription.auto) this.give([{ type: 'ack', delivery }])
   }
 
+  answer(subscription: AppSubscription, destination: string, { body, headers }: Reply): void {
+    const { ids } = this.host
+    const source: Destination = { kind: 'topic', name: destination, shown: destination, temporary: false }
+    this.publish(subscription, new Message(ids.next(), source, new Map(headers), body))
+  }
+
+  discard(delivery: Delivery): void {
+    this.give([{ type: 'ack', delivery }])
+  }
+
+  show(subscription: BrowseSubscription, message: Message | undefined): void {
+    if (this.state !== 'connected') return
+    const { wire } = this.connection
+    if (message === undefined) {
+      // ActiveMQ's last frame.
+      return this.write('MESSAGE', [
+        ['subscription', subscription.id],
+        ['message-id', `end-${this.host.newId()}`],
+        ['destination', subscription.queue],
+        ['browser', 'end'],
+        ['content-length', '0'],
+      ])
+    }
+    if (wire.binary === 'refuse' && !message.text) return this.refuseBinary(message)
+    this.transmit(message.renderDelivery(subscription.id, message.id, undefined, this.version, wire, 1))
+  }
+
   private refuseBinary(message: Message): void {
     this.fail(
       new StompError(
@@ -538,8 +621,8 @@ export class Session implements Receiver, InboxHost, SubscriptionHost, Ticking {
     )
   }
 
-  private receipt(frame: Frame): void {
-    const id = frame.headers.get('receipt')
+  private receipt(frame: Frame | undefined): void {
+    const id = frame?.headers.get('receipt')
     if (id !== undefined) this.write('RECEIPT', [['receipt-id', id]])
   }
 
@@ -548,9 +631,13 @@ export class Session implements Receiver, InboxHost, SubscriptionHost, Ticking {
     this.transmit(this.connection.wire.wrap(frame, NO_BODY, true))
   }
 
-  /** Sends an ERROR, which a STOMP server MUST follow with closing the connection (1.2, ERROR). */
+  /**
+   * Sends an ERROR, which a STOMP server MUST follow with closing the connection (1.2, ERROR),
+   * unless the client agreed to be told of its refused frames and to go on.
+   */
   fail(reason: unknown, frame?: Frame): void {
-    if (!(reason instanceof StompError)) this.host.log.error({ err: reason }, 'a frame could not be handled')
+    if (!(reason instanceof StompError) || reason.cause !== undefined)
+      this.host.log.error({ err: reason }, 'a frame could not be handled')
     if (this.state === 'ended') return
     const error =
       reason instanceof StompError
@@ -566,9 +653,19 @@ export class Session implements Receiver, InboxHost, SubscriptionHost, Ticking {
     if (error.code === 'unsupported-version') headers.push(['version', VERSIONS.join(',')])
     const body = Buffer.from(`${error.message}\n`)
     headers.push(['content-length', String(body.length)])
+    if (this.scope === 'frame' && this.state === 'connected' && error.spares && frame !== undefined) {
+      this.doom(frame)
+      return this.write('ERROR', headers, body)
+    }
     this.end()
     this.write('ERROR', headers, body)
     this.connection.close(error.closeCode, error.summary)
+  }
+
+  /** A transaction that lacks one of its frames is not to be committed without it. */
+  private doom({ headers }: Frame): void {
+    const id = headers.get('transaction')
+    if (id !== undefined && this.transactions.has(id)) this.giveBack(this.transactions.end(id).taken)
   }
 
   // --- the end --------------------------------------------------------------------------------
@@ -584,17 +681,12 @@ export class Session implements Receiver, InboxHost, SubscriptionHost, Ticking {
     this.host.ticker.remove(this)
     this.heartbeat = undefined
     const held = [...this.transactions.abort(), ...this.ledger.drain()]
-    for (const subscription of this.subscriptions.values()) subscription.close()
-    this.subscriptions.clear()
+    this.roster.clear()
     this.release(held.sort((a, b) => a.order - b.order))
+    this.roster.removeReplyQueues()
   }
 
   private end(): void {
     if (this.state !== 'ended') this.retire('ended')
   }
-}
-
-/** A body is a slice of what the socket read, and keeps all of that alive for as long as it is kept itself. */
-function compact(body: Buffer): Buffer {
-  return body.length * 2 < body.buffer.byteLength ? Buffer.from(body) : body
 }

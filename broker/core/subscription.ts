@@ -1,7 +1,10 @@
-import type { Consumption, Engine } from '../engine/engine.ts'
+import type { Consumer, Consumption, Engine, QueueTerms } from '../engine/engine.ts'
 import type { Delivery, Message } from '../model/message.ts'
+import type { Interest } from '../protocol/pattern.ts'
+import type { Reply } from './app.ts'
 import type { AckMode } from './headers.ts'
 import type { Hub, Subscriber } from './hub.ts'
+import type { Prefetch } from './request.ts'
 import type { Share } from './turns.ts'
 
 /** What a subscription needs of its session. */
@@ -13,65 +16,131 @@ export interface SubscriptionHost {
   readonly share: Share
   publish(subscription: TopicSubscription, message: Message): void
   dispatch(subscription: QueueSubscription, delivery: Delivery): void
+  /** Nobody is to get it. */
+  discard(delivery: Delivery): void
+  /** A message to be looked at; undefined when there are no more. */
+  show(subscription: BrowseSubscription, message: Message | undefined): void
+  /** What an application says to a SUBSCRIBE. */
+  answer(subscription: AppSubscription, destination: string, reply: Reply): void
+  fail(reason: unknown): void
 }
 
-/** Every message published from now on. */
-export class TopicSubscription implements Subscriber {
+/** Which messages a subscription takes; undefined for all. */
+export type Filter = ((message: Message) => boolean) | undefined
+
+/** What all subscriptions have. */
+interface Common {
   readonly id: string
   readonly mode: AckMode
-  private readonly destination: string
+  /** Done when it is in the routing table. */
+  open(): void | Promise<void>
+  /** After SUBSCRIBE's receipt, which goes out before the first message. */
+  start(): void
+  /** The connection takes more. */
+  resume(): void
+  /** Delivers nothing from now on. */
+  close(): void
+}
+
+/** Every message published from now on, after what the topics retain. */
+export class TopicSubscription implements Subscriber, Common {
+  readonly id: string
+  readonly mode: AckMode
+  private readonly interests: readonly Interest[]
+  private readonly filter: Filter
   private readonly host: SubscriptionHost
   private readonly hub: Hub
 
-  constructor(id: string, mode: AckMode, destination: string, host: SubscriptionHost, hub: Hub) {
+  constructor(
+    id: string,
+    mode: AckMode,
+    interests: readonly Interest[],
+    filter: Filter,
+    host: SubscriptionHost,
+    hub: Hub,
+  ) {
     this.id = id
     this.mode = mode
-    this.destination = destination
+    this.interests = interests
+    this.filter = filter
     this.host = host
     this.hub = hub
   }
 
   open(): void | Promise<void> {
-    return this.hub.add(this.destination, this)
+    const waiting = this.interests
+      .map((interest) => this.hub.add(interest, this))
+      .filter((done) => done !== undefined)
+    if (waiting.length > 0) return Promise.all(waiting).then(() => {})
   }
 
   deliver(message: Message): void {
-    this.host.publish(this, message)
+    if (this.filter === undefined || this.filter(message)) this.host.publish(this, message)
   }
 
-  start(): void {}
+  start(): void {
+    for (const interest of this.interests) {
+      for (const message of this.hub.retained(interest)) this.deliver(message)
+    }
+  }
+
   resume(): void {}
-  settled(): void {}
 
   close(): void {
-    this.hub.remove(this.destination, this)
+    for (const interest of this.interests) this.hub.remove(interest, this)
   }
 }
 
+/** How a client wants to share a queue. */
+export interface Sharing {
+  readonly prefetch: Prefetch
+  /** The others get what it does not take. */
+  readonly filter: Filter
+  /** Nobody gets what it does not keep. */
+  readonly keeps: Filter
+  readonly exclusive: boolean
+  readonly priority: number
+}
+
 /** A share of a queue, limited by the client's prefetch and by what its connection can take. */
-export class QueueSubscription {
+export class QueueSubscription implements Consumer, Common {
   readonly id: string
   readonly mode: AckMode
-  readonly destination: string
+  readonly queue: string
+  readonly exclusive: boolean
+  readonly priority: number
+  readonly accepts: Filter
+  private readonly keeps: Filter
+  private readonly terms: QueueTerms | undefined
   private readonly host: SubscriptionHost
   private readonly engine: Engine
-  /** How many more unacked messages the client may be handed. */
+  /** How many more unacked messages, and bytes of them, the client may be handed. */
   private room: number
+  private roomBytes: number
   private consumption: Consumption | undefined
   private granted = false
+  private closed = false
 
+  /** With `terms` the queue is declared first. */
   constructor(
     id: string,
     mode: AckMode,
-    destination: string,
-    prefetch: number,
+    queue: string,
+    terms: QueueTerms | undefined,
+    sharing: Sharing,
     host: SubscriptionHost,
     engine: Engine,
   ) {
     this.id = id
     this.mode = mode
-    this.destination = destination
-    this.room = mode === 'auto' ? Infinity : prefetch
+    this.queue = queue
+    this.terms = terms
+    this.exclusive = sharing.exclusive
+    this.priority = sharing.priority
+    this.accepts = sharing.filter
+    this.keeps = sharing.keeps
+    this.room = mode === 'auto' ? Infinity : sharing.prefetch.messages
+    this.roomBytes = mode === 'auto' ? Infinity : sharing.prefetch.bytes
     this.host = host
     this.engine = engine
   }
@@ -81,40 +150,171 @@ export class QueueSubscription {
     return this.mode === 'auto' && !this.host.selective
   }
 
-  open(): void {
-    this.consumption = this.engine.consume(this.destination, this)
+  /** Its queue keeps the messages to a topic, also while nobody reads it. */
+  get durable(): boolean {
+    return this.terms?.topics !== undefined
+  }
+
+  open(): void | Promise<void> {
+    const declared = this.terms && this.engine.declare(this.queue, this.terms)
+    if (declared === undefined) this.consume()
+    else return declared.then(() => this.consume())
   }
 
   deliver(delivery: Delivery): void {
     this.granted = false
-    this.room--
-    this.host.dispatch(this, delivery)
+    if (this.keeps === undefined || this.keeps(delivery.message)) {
+      this.room--
+      this.roomBytes -= delivery.message.size
+      this.host.dispatch(this, delivery)
+    } else {
+      this.host.discard(delivery)
+    }
     if (this.host.share.take()) this.resume()
     else setImmediate(() => this.resume())
   }
 
-  /** After SUBSCRIBE's receipt, which goes out before the first message. */
   start(): void {
     this.resume()
   }
 
   /** One credit at a time: so a connection that fills up is handed nothing more at once. */
   resume(): void {
-    if (this.granted || this.room <= 0 || this.host.pressed) return
+    if (this.granted || this.room <= 0 || this.roomBytes <= 0 || this.host.pressed) return
     this.granted = true
     this.consumption?.grant(1)
   }
 
-  /** The client acked or nacked so many. */
-  settled(count: number): void {
-    this.room += count
+  /** The client acked or nacked a message of so many bytes. */
+  settled(bytes: number): void {
+    this.room++
+    this.roomBytes += bytes
     this.resume()
   }
 
   close(): void {
+    this.closed = true
     this.consumption?.cancel()
     this.consumption = undefined
   }
+
+  private consume(): void {
+    if (!this.closed) this.consumption = this.engine.consume(this.queue, this)
+  }
 }
 
-export type Subscription = TopicSubscription | QueueSubscription
+/** A look at what waits in a queue, which takes nothing out. */
+export class BrowseSubscription implements Common {
+  readonly id: string
+  readonly mode = 'auto'
+  readonly queue: string
+  /** A last frame tells that this was all. */
+  readonly ends: boolean
+  private readonly filter: Filter
+  private readonly host: SubscriptionHost
+  private readonly engine: Engine
+  private pages: AsyncIterator<readonly Message[]> | undefined
+  private page: Iterator<Message> | undefined
+  private running = false
+
+  constructor(
+    id: string,
+    queue: string,
+    ends: boolean,
+    filter: Filter,
+    host: SubscriptionHost,
+    engine: Engine,
+  ) {
+    this.id = id
+    this.queue = queue
+    this.ends = ends
+    this.filter = filter
+    this.host = host
+    this.engine = engine
+  }
+
+  open(): void {}
+
+  start(): void {
+    this.pages = this.engine.browse(this.queue)[Symbol.asyncIterator]()
+    this.resume()
+  }
+
+  resume(): void {
+    if (this.running) return
+    this.running = true
+    this.run()
+      .catch((error: unknown) => {
+        this.close()
+        this.host.fail(error)
+      })
+      .finally(() => {
+        this.running = false
+        // The connection may have been emptied meanwhile.
+        if (this.pages !== undefined && !this.host.pressed) this.resume()
+      })
+  }
+
+  close(): void {
+    this.pages = undefined
+  }
+
+  private async run(): Promise<void> {
+    while (this.pages !== undefined && !this.host.pressed) {
+      const next = this.page?.next()
+      if (next !== undefined && next.done !== true) {
+        if (this.filter === undefined || this.filter(next.value)) this.host.show(this, next.value)
+        continue
+      }
+      const { pages } = this
+      const result = await pages.next()
+      if (this.pages !== pages) return
+      if (result.done !== true) this.page = result.value.values()
+      else {
+        this.close()
+        if (this.ends) this.host.show(this, undefined)
+      }
+    }
+  }
+}
+
+/** What an application answers to a SUBSCRIBE, once. */
+export class AppSubscription implements Common {
+  readonly id: string
+  readonly mode = 'auto'
+  private readonly destination: string
+  private readonly ask: () => Promise<Reply | undefined> | Reply | undefined
+  private readonly host: SubscriptionHost
+  private reply: Reply | undefined
+
+  constructor(
+    id: string,
+    destination: string,
+    ask: () => Promise<Reply | undefined> | Reply | undefined,
+    host: SubscriptionHost,
+  ) {
+    this.id = id
+    this.destination = destination
+    this.ask = ask
+    this.host = host
+  }
+
+  open(): void | Promise<void> {
+    const reply = this.ask()
+    if (!(reply instanceof Promise)) this.reply = reply
+    else return reply.then((late) => void (this.reply = late))
+  }
+
+  start(): void {
+    if (this.reply !== undefined) this.host.answer(this, this.destination, this.reply)
+    this.reply = undefined
+  }
+
+  resume(): void {}
+
+  close(): void {
+    this.reply = undefined
+  }
+}
+
+export type Subscription = TopicSubscription | QueueSubscription | BrowseSubscription | AppSubscription

@@ -43,6 +43,10 @@ export class Transactions<S> {
     this.open.set(copy(id), { ops: [], taken: [], frames: 0, bytes: 0 })
   }
 
+  has(id: string): boolean {
+    return this.open.has(id)
+  }
+
   get(id: string): Transaction<S> {
     const transaction = this.open.get(id)
     if (transaction === undefined) {

@@ -32,7 +32,7 @@ export interface Engine {
    * this engine gets, or when a full queue that blocks its senders has room, and only then may a
    * RECEIPT go out. Topic messages reach the host before it returns, unless it waits for room.
    */
-  commit(ops: readonly Op[]): void | Promise<void>
+  commit(ops: readonly Op[]): void | Settling
   /** The first local subscriber of a topic or pattern is there: its messages are wanted from now on. */
   watch(interest: Interest): void | Promise<void>
   /** The last one is gone. */
@@ -44,8 +44,11 @@ export interface Engine {
    * `selector` are changed. A queue that starts to listen to topics gets what they retain first.
    */
   declare(queue: string, terms: QueueTerms): void | Promise<void>
-  /** Ends a queue with all it holds; its consumers get nothing more. */
-  remove(queue: string): void | Promise<void>
+  /**
+   * Ends a queue with all it holds; its consumers get nothing more. With `ifUnused` it throws
+   * `durable-in-use` instead while there are any.
+   */
+  remove(queue: string, ifUnused?: boolean): void | Promise<void>
   /** Nothing is delivered until credit is granted. */
   consume(queue: string, consumer: Consumer): Consumption
   /** What waits in a queue, in order, page by page; messages that are gone when their page comes are left out. */
@@ -53,6 +56,9 @@ export interface Engine {
   /** The queues that hold messages, have consumers or are to stay. */
   inspect(): Promise<readonly QueueInfo[]>
 }
+
+/** `full`: it waits for room in a queue, and whoever sent it is to be read no further until then. */
+export type Settling = Promise<void> & { readonly full?: true }
 
 export interface EngineHost {
   /** A topic message for the local subscribers. Never throws. */
@@ -77,6 +83,7 @@ export interface QueueTerms {
   readonly maxPriority?: number
   /** Milliseconds a message may wait in it. */
   readonly messageLife?: number
+  /** Of those that wait. The engine's own bounds count the unacked ones as well. */
   readonly maxMessages?: number
   readonly maxBytes?: number
   readonly overflow?: Overflow

@@ -1,28 +1,83 @@
 import type { Delivery, Message } from '../model/message.ts'
-import type { Consumer, Consumption, QueueInfo } from './engine.ts'
+import type { Stats } from '../model/stats.ts'
+import type { Interest } from '../protocol/pattern.ts'
+import { Choice, type Chooser } from './choice.ts'
+import { LocalConsumption, type Home } from './consumption.ts'
+import type { Reason } from './dead-letter.ts'
+import type { Consumer, Overflow, QueueInfo, QueueTerms } from './engine.ts'
+import { Entry } from './entry.ts'
+import { Expiries } from './expiries.ts'
+import { Ready } from './ready.ts'
+import type { Schedule, Task } from './schedule.ts'
+import type { EngineSettings } from './settings.ts'
+import { Willing } from './willing.ts'
+
+/** JMS's default, for queues that the broker's options made prioritized. */
+const USUAL_PRIORITY = 4
+const HIGHEST_PRIORITY = 9
+/** Ranks of one priority: more than a queue will ever hand out. */
+const LEVEL = 2 ** 48
+/** Milliseconds between two searches for what has expired. */
+const SWEEP_PAUSE = 1_000
+/** Messages that came back beyond which looking for one in order is left to a ranking. */
+const MANY_BACKS = 1_024
+
+/** The house a queue lives in. */
+export interface House {
+  readonly settings: EngineSettings
+  readonly stats: Stats
+  readonly schedule: Schedule
+  /** Moves the message to the dead letters of the queue; if they are full or there are none it stays. */
+  bury(queue: Queue, entry: Entry, reason: Reason, deliveries: number): 'buried' | 'full' | 'nowhere'
+  /** A queue for which somebody waits has room. */
+  freed(queue: Queue): void
+  /** A queue did something by itself, and may have become idle. */
+  stirred(queue: Queue): void
+}
 
 /**
- * One queue: what waits, who has credit, what came back. No I/O, no timers, and no step costs
- * more with a longer backlog or more consumers.
+ * One queue: what waits, who has credit, what came back. No I/O, and no step costs more with a
+ * longer backlog or more consumers, unless the consumers choose what they take.
  */
-export class Queue {
+export class Queue implements Home, Chooser {
   readonly name: string
-  private readonly fresh = new Fifo<Entry>()
-  /** Everything in it is older than everything in `fresh`, because messages go out in order. */
-  private readonly returned = new OldestFirst()
-  /** Consumers with credit, each once, next one first. */
-  private readonly willing = new Fifo<LocalConsumption>()
-  private consumers = 0
+  readonly willing = new Willing()
+  /** Senders wait for room in it. */
+  awaited = false
+  private readonly house: House
+  private declared: QueueTerms | undefined
+  private readonly ready = new Ready()
+  /** Takes the place of `ready` where not every message is for every consumer. */
+  private choice: Choice | undefined
+  private readonly members = new Set<LocalConsumption>()
+  /** Those that want it for themselves: the first one has it. */
+  private exclusives: LocalConsumption[] = []
+  /** How many do not take everything. */
+  private selective = 0
   private held = 0
   private heldBytes = 0
   private unacked = 0
+  private unackedBytes = 0
   private sequence = 0
-  /** Cancelled consumers that still stand among the willing. */
-  private stale = 0
+  private readonly delayed = new Map<Entry, Task>()
+  private expiries: Expiries<Entry> | undefined
+  private sweeping: Task | undefined
+  /** When it is due, and when it may be: milliseconds since the epoch. */
+  private sweepDue = Infinity
+  private nextSweep = 0
+  private prioritized: boolean
   private dispatching = false
+  private ended = false
 
-  constructor(name: string) {
+  constructor(name: string, house: House) {
     this.name = name
+    this.house = house
+    this.prioritized = house.settings.prioritized(name)
+    if (this.prioritized) this.choose()
+  }
+
+  get terms(): QueueTerms | undefined {
+    return this.declared
   }
 
   /** Waiting or handed out. */
@@ -34,261 +89,502 @@ export class Queue {
     return this.heldBytes
   }
 
-  /** Nothing would be lost by forgetting it. */
-  get idle(): boolean {
-    return this.held === 0 && this.consumers === 0
+  get maxMessages(): number {
+    return this.declared?.maxMessages ?? this.house.settings.maxQueueMessages
   }
 
-  push(message: Message): void {
+  get maxBytes(): number {
+    return this.declared?.maxBytes ?? this.house.settings.maxQueueBytes
+  }
+
+  get overflow(): Overflow {
+    return this.declared?.overflow ?? this.house.settings.overflow(this.name)
+  }
+
+  get consumers(): number {
+    return this.members.size
+  }
+
+  /** Nothing would be lost by forgetting it. */
+  get idle(): boolean {
+    if (this.held > 0 || this.members.size > 0) return false
+    const { declared } = this
+    return (
+      declared === undefined ||
+      !(declared.lasting || declared.topics !== undefined || declared.idleLife !== undefined)
+    )
+  }
+
+  fits(messages: number, bytes: number): boolean {
+    return this.counted + messages <= this.maxMessages && this.countedBytes + bytes <= this.maxBytes
+  }
+
+  /** RabbitMQ's bounds are for what waits. */
+  private get counted(): number {
+    return this.declared?.maxMessages === undefined ? this.held : this.held - this.unacked
+  }
+
+  private get countedBytes(): number {
+    return this.declared?.maxBytes === undefined ? this.heldBytes : this.heldBytes - this.unackedBytes
+  }
+
+  /** What waits already keeps the time it was given. */
+  declare(terms: QueueTerms): void {
+    this.declared = terms
+    const { maxPriority } = terms
+    if (maxPriority === undefined) return
+    this.prioritized = maxPriority > 0
+    if (this.choice === undefined && !this.prioritized) return
+    this.choose()
+    const entries = [...this.list(0, Infinity)]
+    for (const entry of entries) entry.rank = this.place(entry.message, entry.rank % LEVEL)
+    this.choice?.start(entries.sort((a, b) => a.rank - b.rank))
+    this.dispatch()
+  }
+
+  declareTopics(topics: Interest, selector: string | undefined): void {
+    const { selector: _before, ...terms } = this.declared ?? {}
+    this.declared = selector === undefined ? { ...terms, topics } : { ...terms, topics, selector }
+  }
+
+  /** Ends it with all it holds: its consumers are cut off, and what is out cannot come back. */
+  end(): void {
+    this.ended = true
+    for (const consumption of this.members) {
+      consumption.consumer = undefined
+      if (consumption.waiting) this.willing.remove(consumption)
+    }
+    this.members.clear()
+    for (const task of this.delayed.values()) task.cancel()
+    this.delayed.clear()
+    this.sweeping?.cancel()
+    this.expiries = undefined
+    this.choice = undefined
+    this.ready.clear()
+  }
+
+  // --- messages -------------------------------------------------------------------------------
+
+  /** `delay` is 0 for a message that has waited for its time elsewhere. */
+  push(message: Message, delay: number): void {
+    const { expires, group } = message.terms
     this.held++
     this.heldBytes += message.size
-    this.fresh.push(new Entry(this.name, message, 1, ++this.sequence, undefined))
-    this.dispatch()
+    if (group !== undefined) {
+      this.choose()
+      this.choice?.groups.hold(group)
+    } else if (this.choice !== undefined) {
+      this.relax()
+    }
+    const life = this.declared?.messageLife
+    const until = life === undefined ? expires : Math.min(expires || Infinity, Date.now() + life)
+    const rank = delay > 0 ? 0 : this.place(message, ++this.sequence)
+    this.enter(new Entry(this.name, message, 1, rank, until, 0, undefined), delay)
   }
 
   ack(delivery: Delivery): void {
-    if (this.takeBack(delivery)) this.forget(delivery.message)
+    const entry = this.takeBack(delivery)
+    if (entry !== undefined) this.forget(entry)
   }
 
-  /** Back to its place, for another consumer first if this one refused it. */
-  putBack(delivery: Delivery, refused: boolean): void {
+  /** Back to its place without a word. */
+  release(delivery: Delivery): void {
+    const entry = this.takeBack(delivery)
+    if (entry !== undefined) this.putBack(entry, undefined, entry.refusals, 0)
+  }
+
+  /** Back to its place, for another consumer first and with a delay that grows, or to the dead letters. */
+  nack(delivery: Delivery): void {
     const entry = this.takeBack(delivery)
     if (entry === undefined) return
-    this.returned.push(
-      new Entry(
-        this.name,
-        entry.message,
-        entry.attempt + 1,
-        entry.sequence,
-        refused ? entry.holder : undefined,
-      ),
-    )
+    const { maxDeliveries, redeliveryDelay, maxRedeliveryDelay } = this.house.settings
+    const refusals = entry.refusals + 1
+    let delay = refusals < 2 ? 0 : Math.min(redeliveryDelay * 2 ** (refusals - 2), maxRedeliveryDelay)
+    if (entry.attempt >= maxDeliveries) {
+      const fate = this.house.bury(this, entry, 'max-deliveries', entry.attempt)
+      if (fate === 'buried') return
+      if (fate === 'nowhere' && !this.house.settings.deadLetters) return this.discard(entry)
+      delay = maxRedeliveryDelay
+    }
+    this.putBack(entry, entry.holder, refusals, delay)
+  }
+
+  /** To the dead letters. */
+  reject(delivery: Delivery): void {
+    const entry = this.takeBack(delivery)
+    if (entry === undefined) return
+    const fate = this.house.bury(this, entry, 'rejected', entry.attempt)
+    if (fate === 'nowhere') {
+      this.discard(entry)
+    } else if (fate === 'full') {
+      this.putBack(entry, entry.holder, entry.refusals + 1, this.house.settings.maxRedeliveryDelay)
+    }
+  }
+
+  /** What was handed out and is for nobody. */
+  private discard(entry: Entry): void {
+    this.house.stats.dropped++
+    this.forget(entry)
+  }
+
+  /** Makes room by one message, the oldest that waits; false if there is none or its dead letters are full. */
+  dropOldest(): boolean {
+    const entry = this.oldest()
+    if (entry === undefined) return false
+    const fate = this.house.bury(this, entry, 'queue-full', entry.attempt - 1)
+    if (fate === 'nowhere') this.loseOldest()
+    return fate !== 'full'
+  }
+
+  /** The oldest that waits is for nobody; false if there is none. */
+  loseOldest(): boolean {
+    const entry = this.oldest()
+    if (entry === undefined) return false
+    this.house.stats.dropped++
+    this.drop(entry)
+    return true
+  }
+
+  /** What `dropOldest` would take, in order, until so many messages and bytes have room; undefined if that is not enough. */
+  excess(messages: number, bytes: number): readonly Message[] | undefined {
+    let over = this.counted + messages - this.maxMessages
+    let bytesOver = this.countedBytes + bytes - this.maxBytes
+    if (over <= 0 && bytesOver <= 0) return []
+    const first = this.oldest()?.message
+    if (first !== undefined && over <= 1 && bytesOver <= first.size) return [first]
+    const excess: Message[] = []
+    for (const { message } of this.fromOldest()) {
+      if (over <= 0 && bytesOver <= 0) return excess
+      excess.push(message)
+      over--
+      bytesOver -= message.size
+    }
+    return over <= 0 && bytesOver <= 0 ? excess : undefined
+  }
+
+  /** Takes an entry away, wherever it is. */
+  drop(entry: Entry): void {
+    this.detach(entry)
+    this.forget(entry)
+  }
+
+  /** Ends what has expired. */
+  sweep(): void {
+    const now = Date.now()
+    this.nextSweep = now + SWEEP_PAUSE
+    for (;;) {
+      const entry = this.expiries?.take(now)
+      if (entry === undefined) return
+      this.expire(entry)
+    }
+  }
+
+  /** What waits behind a rank, in order. */
+  list(rank: number, limit: number): readonly Entry[] {
+    if (this.choice === undefined && this.ready.backs > MANY_BACKS) this.choose()
+    return this.choice?.page(rank, limit) ?? this.ready.page(rank, limit)
+  }
+
+  /** The waiting messages page by page, without those that come after the first page. */
+  async *browse(size: number): AsyncGenerator<readonly Message[], void, void> {
+    const last = this.sequence
+    let rank = 0
+    for (;;) {
+      const entries = this.list(rank, size)
+      const end = entries.at(-1)
+      if (end === undefined) return
+      rank = end.rank
+      const now = Date.now()
+      const page = entries
+        .filter((entry) => entry.rank % LEVEL <= last && (entry.expires === 0 || entry.expires > now))
+        .map(({ message }) => message)
+      if (page.length > 0) yield page
+    }
+  }
+
+  // --- consumers ------------------------------------------------------------------------------
+
+  consume(consumer: Consumer): LocalConsumption {
+    const consumption = new LocalConsumption(this, consumer)
+    this.members.add(consumption)
+    if (consumption.selective) {
+      this.selective++
+      this.choose()
+    }
+    if (consumption.exclusive) {
+      this.exclusives.push(consumption)
+      if (this.exclusives.length === 1) this.rearrange()
+    }
+    return consumption
+  }
+
+  join(consumption: LocalConsumption): void {
+    if (!this.admits(consumption)) return
+    this.welcome(consumption)
     this.dispatch()
   }
 
-  consume(consumer: Consumer): Consumption {
-    this.consumers++
-    return new LocalConsumption(this, consumer)
+  leave(consumption: LocalConsumption): void {
+    this.members.delete(consumption)
+    if (consumption.waiting) this.dismiss(consumption)
+    if (consumption.selective) this.selective--
+    this.choice?.leave(consumption)
+    const wasFirst = this.exclusives[0] === consumption
+    if (consumption.exclusive) this.exclusives = this.exclusives.filter((other) => other !== consumption)
+    if (wasFirst) this.rearrange()
+    this.dispatch()
   }
 
   info(): QueueInfo {
+    const topics = this.declared?.topics ?? ''
     return {
       queue: this.name,
       ready: this.held - this.unacked,
       unacked: this.unacked,
       bytes: this.heldBytes,
-      consumers: this.consumers,
+      consumers: this.members.size,
+      topics: typeof topics === 'string' ? topics : topics.text,
     }
   }
 
-  /** The consumption has credit again. */
-  join(consumption: LocalConsumption): void {
-    this.willing.push(consumption)
-    this.dispatch()
+  // --- handing out ----------------------------------------------------------------------------
+
+  handOut(entry: Entry, consumption: LocalConsumption): void {
+    const { consumer } = consumption
+    if (consumer === undefined) throw new Error('a consumer that left is among the willing')
+    entry.holder = consumption
+    if (entry.expires !== 0) this.expiries?.forget()
+    if (consumer.auto) {
+      entry.state = 'nowhere'
+      this.forget(entry)
+    } else {
+      entry.state = 'out'
+      this.unacked++
+      this.unackedBytes += entry.message.size
+      if (this.awaited) this.house.freed(this)
+    }
+    if (--consumption.credit > 0) this.willing.rotate(consumption)
+    else this.dismiss(consumption)
+    consumer.deliver(entry)
   }
 
-  leave(consumption: LocalConsumption): void {
-    this.consumers--
-    if (!consumption.waiting || ++this.stale * 2 <= this.willing.length) return
-    this.willing.retain((other) => other.consumer !== undefined)
-    this.stale = 0
-  }
-
-  /** Undefined when it was settled or returned before. */
-  private takeBack(delivery: Delivery): Entry | undefined {
-    if (!(delivery instanceof Entry) || !delivery.out) return undefined
-    delivery.out = false
-    this.unacked--
-    return delivery
-  }
-
-  private forget(message: Message): void {
-    this.held--
-    this.heldBytes -= message.size
+  expired(entry: Entry): boolean {
+    if (entry.expires === 0 || entry.expires > Date.now()) return false
+    this.expire(entry)
+    return true
   }
 
   private dispatch(): void {
     // A consumer may settle, cancel or send from inside `deliver`: the outer loop goes on with what it finds.
     if (this.dispatching) return
     this.dispatching = true
-    for (;;) {
-      const source = this.returned.peek() === undefined ? this.fresh : this.returned
-      const entry = source.peek()
-      if (entry === undefined) break
-      const consumption = this.pick(entry.refusedBy)
-      const consumer = consumption?.consumer
-      if (consumption === undefined || consumer === undefined) break
-      source.shift()
-      entry.holder = consumption
-      if (consumer.auto) {
-        this.forget(entry.message)
-      } else {
-        entry.out = true
-        this.unacked++
-      }
-      if (--consumption.credit > 0) this.willing.push(consumption)
-      else consumption.waiting = false
-      consumer.deliver(entry)
-    }
+    while (this.choice === undefined ? this.handOutNext() : this.choice.step());
     this.dispatching = false
   }
 
-  /** The next consumer with credit, `refusedBy` only when there is no other. */
-  private pick(refusedBy: LocalConsumption | undefined): LocalConsumption | undefined {
-    const next = this.nextWilling()
-    if (next === undefined || next !== refusedBy) return next
-    const other = this.nextWilling()
-    if (other === undefined) return next
-    this.willing.unshift(next)
-    return other
+  /** False when nothing waits, or nobody. */
+  private handOutNext(): boolean {
+    const entry = this.ready.peek()
+    if (entry === undefined) return false
+    let consumption = this.willing.first()
+    if (consumption === undefined) return false
+    // To the one who refused it only when there is no other; whose turn it is does not change by that.
+    if (consumption === entry.refusedBy) consumption = this.willing.after(consumption) ?? consumption
+    if (this.expired(entry)) return true
+    this.ready.shift()
+    this.handOut(entry, consumption)
+    return true
   }
 
-  private nextWilling(): LocalConsumption | undefined {
-    for (;;) {
-      const consumption = this.willing.shift()
-      if (consumption === undefined || consumption.consumer !== undefined) return consumption
-      this.stale--
+  private admits(consumption: LocalConsumption): boolean {
+    return this.exclusives.length === 0 || this.exclusives[0] === consumption
+  }
+
+  private welcome(consumption: LocalConsumption): void {
+    this.choice?.join(consumption)
+    this.willing.push(consumption)
+  }
+
+  private dismiss(consumption: LocalConsumption): void {
+    this.choice?.rest(consumption)
+    this.willing.remove(consumption)
+  }
+
+  /** Another consumer has the queue for itself, or nobody any more. */
+  private rearrange(): void {
+    for (const consumption of this.members) {
+      const admitted = this.admits(consumption)
+      if (consumption.waiting && !admitted) this.dismiss(consumption)
+      else if (!consumption.waiting && admitted && consumption.credit > 0) this.welcome(consumption)
+      if (!admitted) this.choice?.free(consumption)
     }
+    this.dispatch()
   }
-}
 
-class Entry implements Delivery {
-  readonly queue: string
-  readonly message: Message
-  readonly attempt: number
-  readonly sequence: number
-  readonly refusedBy: LocalConsumption | undefined
-  holder: LocalConsumption | undefined
-  /** Handed out and not settled. A return makes a new Entry, so a stale handle settles nothing. */
-  out = false
+  /** From now on what waits is looked at one by one. */
+  private choose(): void {
+    if (this.choice !== undefined) return
+    const entries = this.ready.drain()
+    this.choice = new Choice(this)
+    this.choice.start(entries)
+  }
 
-  constructor(
-    queue: string,
-    message: Message,
-    attempt: number,
-    sequence: number,
+  /** The simple way will do again, where the change costs nothing. */
+  private relax(): void {
+    if (this.dispatching || this.prioritized || this.selective > 0) return
+    if (this.choice?.idle) this.choice = undefined
+  }
+
+  // --- places ---------------------------------------------------------------------------------
+
+  private place({ terms }: Message, sequence: number): number {
+    if (!this.prioritized) return sequence
+    const { maxPriority } = this.declared ?? {}
+    const highest = Math.min(maxPriority ?? HIGHEST_PRIORITY, HIGHEST_PRIORITY)
+    const priority = terms.priority ?? (maxPriority === undefined ? USUAL_PRIORITY : 0)
+    return (HIGHEST_PRIORITY - Math.min(priority, highest)) * LEVEL + sequence
+  }
+
+  private insert(entry: Entry): void {
+    entry.state = 'waiting'
+    if (this.choice !== undefined) this.choice.insert(entry)
+    else if (entry.attempt === 1) this.ready.append(entry)
+    else this.ready.putBack(entry)
+    this.dispatch()
+  }
+
+  private putBack(
+    entry: Entry,
     refusedBy: LocalConsumption | undefined,
-  ) {
-    this.queue = queue
-    this.message = message
-    this.attempt = attempt
-    this.sequence = sequence
-    this.refusedBy = refusedBy
-  }
-}
-
-class LocalConsumption implements Consumption {
-  /** Undefined once cancelled, so that a message it refused keeps nothing of it in memory. */
-  consumer: Consumer | undefined
-  private readonly queue: Queue
-  credit = 0
-  /** Stands in the queue's list of the willing. */
-  waiting = false
-
-  constructor(queue: Queue, consumer: Consumer) {
-    this.queue = queue
-    this.consumer = consumer
+    refusals: number,
+    delay: number,
+  ): void {
+    const { message, attempt, rank, expires } = entry
+    // The queue's priorities may have been declared while it was out.
+    const place = this.place(message, rank % LEVEL)
+    this.enter(new Entry(this.name, message, attempt + 1, place, expires, refusals, refusedBy), delay)
   }
 
-  grant(credits: number): void {
-    this.credit += credits
-    if (this.waiting || this.consumer === undefined || this.credit <= 0) return
-    this.waiting = true
-    this.queue.join(this)
-  }
-
-  cancel(): void {
-    if (this.consumer === undefined) return
-    this.consumer = undefined
-    this.queue.leave(this)
-  }
-}
-
-/** First in, first out, without moving the rest at each step. */
-class Fifo<T> {
-  private items: (T | undefined)[] = []
-  private head = 0
-
-  push(item: T): void {
-    this.items.push(item)
-  }
-
-  unshift(item: T): void {
-    if (this.head > 0) this.items[--this.head] = item
-    else this.items.unshift(item)
-  }
-
-  peek(): T | undefined {
-    return this.items[this.head]
-  }
-
-  get length(): number {
-    return this.items.length - this.head
-  }
-
-  retain(keep: (item: T) => boolean): void {
-    // Behind the head there is nothing but items.
-    this.items = this.items.slice(this.head).filter((item) => keep(item as T))
-    this.head = 0
-  }
-
-  shift(): T | undefined {
-    if (this.head >= this.items.length) return undefined
-    const item = this.items[this.head]
-    this.items[this.head++] = undefined
-    if (this.head === this.items.length) {
-      this.items = []
-      this.head = 0
-    } else if (this.head >= 1024 && this.head * 2 >= this.items.length) {
-      this.items = this.items.slice(this.head)
-      this.head = 0
+  private enter(entry: Entry, delay: number): void {
+    if (entry.expires !== 0) {
+      if (this.expired(entry)) return
+      this.watch(entry)
     }
-    return item
+    if (delay > 0) this.postpone(entry, delay)
+    else this.insert(entry)
   }
-}
 
-/** A binary heap by sequence. */
-class OldestFirst {
-  private readonly items: Entry[] = []
-
-  push(entry: Entry): void {
-    const { items } = this
-    let at = items.push(entry) - 1
-    while (at > 0) {
-      const parent = (at - 1) >> 1
-      const other = items[parent] as Entry // parent < at < length
-      if (other.sequence <= entry.sequence) break
-      items[at] = other
-      at = parent
+  private postpone(entry: Entry, delay: number): void {
+    entry.state = 'delayed'
+    const due = (): void => {
+      this.delayed.delete(entry)
+      // A new one comes last, and priorities may have been declared meanwhile.
+      entry.rank = this.place(entry.message, entry.rank % LEVEL || ++this.sequence)
+      if (!this.expired(entry)) this.insert(entry)
+      this.house.stirred(this)
     }
-    items[at] = entry
+    this.delayed.set(entry, this.house.schedule.add(delay, due))
   }
 
-  peek(): Entry | undefined {
-    return this.items[0]
+  /** Undefined when it was settled or returned before, or its queue has ended. */
+  private takeBack(delivery: Delivery): Entry | undefined {
+    if (!(delivery instanceof Entry) || delivery.state !== 'out') return undefined
+    // A queue of the same name may have ended.
+    if (delivery.holder?.home !== this || this.ended) return undefined
+    delivery.state = 'nowhere'
+    this.unacked--
+    this.unackedBytes -= delivery.message.size
+    return delivery
   }
 
-  shift(): Entry | undefined {
-    const { items } = this
-    const first = items[0]
-    const last = items.pop()
-    if (last === undefined || items.length === 0) return first
-    let at = 0
-    for (;;) {
-      let child = 2 * at + 1
-      const left = items[child]
-      if (left === undefined) break
-      const right = items[child + 1]
-      let smaller = left
-      if (right !== undefined && right.sequence < left.sequence) {
-        smaller = right
-        child++
+  private detach(entry: Entry): void {
+    const { state } = entry
+    entry.state = 'nowhere'
+    if (state === 'waiting') {
+      if (this.choice === undefined) this.ready.discard()
+      else this.choice.remove(entry)
+    } else if (state === 'delayed') {
+      this.delayed.get(entry)?.cancel()
+      this.delayed.delete(entry)
+    } else {
+      return
+    }
+    if (entry.expires !== 0) this.expiries?.forget()
+  }
+
+  private forget({ message }: Entry): void {
+    this.held--
+    this.heldBytes -= message.size
+    const { group } = message.terms
+    if (group !== undefined) this.choice?.groups.drop(group)
+    if (this.awaited) this.house.freed(this)
+  }
+
+  private oldest(): Entry | undefined {
+    if (this.choice === undefined) return this.ready.peek()
+    for (const entry of this.fromOldest()) return entry
+    return undefined
+  }
+
+  /** What waits, the lowest priority first. */
+  private *fromOldest(): Generator<Entry, void, void> {
+    if (!this.prioritized || this.choice === undefined) {
+      let rank = 0
+      for (;;) {
+        const entries = this.list(rank, MANY_BACKS)
+        yield* entries
+        const last = entries.at(-1)
+        if (last === undefined) return
+        rank = last.rank
       }
-      if (smaller.sequence >= last.sequence) break
-      items[at] = smaller
-      at = child
     }
-    items[at] = last
-    return first
+    for (let level = HIGHEST_PRIORITY; level >= 0; level--) {
+      let entry = this.choice.after(level * LEVEL)
+      while (entry !== undefined && entry.rank < (level + 1) * LEVEL) {
+        yield entry
+        entry = this.choice.after(entry.rank)
+      }
+    }
+  }
+
+  // --- expiry ---------------------------------------------------------------------------------
+
+  private watch(entry: Entry): void {
+    this.expiries ??= new Expiries(({ state }) => state === 'waiting' || state === 'delayed')
+    this.expiries.add(entry)
+    if (entry.expires < this.sweepDue) this.planSweep(entry.expires)
+  }
+
+  private planSweep(expires: number): void {
+    this.sweeping?.cancel()
+    const now = Date.now()
+    // The clock may have been set back.
+    this.sweepDue = Math.max(expires, Math.min(this.nextSweep, now + SWEEP_PAUSE))
+    this.sweeping = this.house.schedule.add(this.sweepDue - now, () => {
+      this.sweeping = undefined
+      this.sweepDue = Infinity
+      this.sweep()
+      const next = this.expiries?.next
+      if (next !== undefined) this.planSweep(next)
+      this.house.stirred(this)
+    })
+  }
+
+  /** To the dead letters if the queue asked for that by name, else away. */
+  private expire(entry: Entry): void {
+    const { stats, settings } = this.house
+    if (this.declared?.deadLetters) {
+      const fate = this.house.bury(this, entry, 'expired', entry.attempt - 1)
+      if (fate === 'full') {
+        this.detach(entry)
+        this.postpone(entry, Math.max(SWEEP_PAUSE, settings.maxRedeliveryDelay))
+        return
+      }
+      stats.expired++
+      if (fate === 'buried') return
+    } else {
+      stats.expired++
+    }
+    this.drop(entry)
   }
 }

@@ -13,6 +13,7 @@ const stripped: ReadonlySet<string> = new Set([
   'destination',
   'redelivered',
   'delivery-count',
+  'browser',
   'session',
   'login',
   'passcode',
@@ -25,7 +26,7 @@ const stripped: ReadonlySet<string> = new Set([
 export interface Terms {
   /** Milliseconds since the epoch from which on nobody is to get it; 0 for never. */
   readonly expires: number
-  /** 0 to 9; undefined where the sender gave none. Only queues that declared priorities look at it. */
+  /** 0 to 9, RabbitMQ's clients go on to 255; undefined where the sender gave none. Only queues that declared priorities look at it. */
   readonly priority: number | undefined
   /** Milliseconds to wait before it is delivered. */
   readonly delay: number
@@ -56,7 +57,7 @@ export class Message {
   readonly destination: Destination
   /** As the sender gave them. */
   readonly headers: Headers
-  readonly body: Buffer
+  private bytes: Buffer
   /** What it counts for against a limit of bytes. */
   readonly size: number
   readonly terms: Terms
@@ -81,9 +82,22 @@ export class Message {
     this.id = id
     this.destination = destination
     this.headers = headers
-    this.body = body
+    this.bytes = body
     this.size = size
     this.terms = terms
+  }
+
+  get body(): Buffer {
+    return this.bytes
+  }
+
+  /**
+   * To be called before it is kept for longer than a turn: a body is a slice of what the socket
+   * read, and keeps all of that alive for as long as it is kept itself.
+   */
+  detach(): this {
+    if (this.bytes.length * 2 < this.bytes.buffer.byteLength) this.bytes = Buffer.from(this.bytes)
+    return this
   }
 
   /** Whether the body is UTF-8, and so the whole frame. */

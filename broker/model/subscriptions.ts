@@ -1,28 +1,96 @@
-/** Who listens to what: exact names today, the place of the wildcard index tomorrow. Knows no sockets. */
-export class Subscriptions<S> {
-  private readonly entries = new Map<string, Listeners<S>>()
+/** Who listens to what: names in a map, patterns in tries, what was found in a cache. Knows no sockets. */
+import { matchesGlob, prefixOf, segmentsOf } from '../protocol/pattern.ts'
+import type { Glob, Interest, Pattern, Segment } from '../protocol/pattern.ts'
 
-  /** True when `subscriber` is the first for `pattern`. */
-  add(pattern: string, subscriber: S): boolean {
-    const entry = this.entries.get(pattern)
-    if (entry === undefined) {
-      this.entries.set(pattern, new Listeners(subscriber))
+const nobody: readonly never[] = []
+
+export class Subscriptions<S> {
+  private readonly exact = new Map<string, Listeners<S>>()
+  private readonly dotted = new Trie<S>('.')
+  private readonly slashed = new Trie<S>('/')
+  private readonly found = new Cache<S>()
+  /** Patterns ever added, so that their subscribers come in a known order. */
+  private sequence = 0
+
+  /** Names, and nodes of the tries: 0 when nothing is left of what was there. */
+  get size(): number {
+    return this.exact.size + this.dotted.size + this.slashed.size
+  }
+
+  /** True when `subscriber` is the first for `interest`. */
+  add(interest: Interest, subscriber: S): boolean {
+    if (typeof interest !== 'string') {
+      // Which of the names seen it matches is not known, and a later message finds out cheaply.
+      this.found.clear()
+      const node = this.trie(interest).grow(interest)
+      if (node.listeners !== undefined) {
+        node.listeners.add(subscriber)
+        return false
+      }
+      node.listeners = new Listeners(subscriber)
+      node.order = ++this.sequence
       return true
     }
-    entry.add(subscriber)
+    this.found.delete(interest)
+    const listeners = this.exact.get(interest)
+    if (listeners === undefined) {
+      this.exact.set(interest, new Listeners(subscriber))
+      return true
+    }
+    listeners.add(subscriber)
     return false
   }
 
-  /** True when `subscriber` was the last for `pattern`. */
-  remove(pattern: string, subscriber: S): boolean {
-    const entry = this.entries.get(pattern)
-    if (entry === undefined || !entry.remove(subscriber)) return false
-    return this.entries.delete(pattern)
+  /** True when `subscriber` was the last for `interest`. */
+  remove(interest: Interest, subscriber: S): boolean {
+    if (typeof interest !== 'string') {
+      const listeners = this.trie(interest).find(interest)?.listeners
+      if (listeners === undefined) return false
+      this.found.clear()
+      if (!listeners.remove(subscriber)) return false
+      this.trie(interest).cut(interest)
+      return true
+    }
+    this.found.delete(interest)
+    const listeners = this.exact.get(interest)
+    if (listeners === undefined || !listeners.remove(subscriber)) return false
+    return this.exact.delete(interest)
   }
 
-  /** Those who listen to `name`. The array is never changed afterwards: a change makes a new one. */
+  /**
+   * Those who listen to `name`, each once: who subscribed to the name itself in the order they
+   * came, then who subscribed to patterns, the older pattern first. The array is never changed
+   * afterwards: a change makes a new one.
+   */
   match(name: string): readonly S[] {
-    return this.entries.get(name)?.list() ?? []
+    if (this.dotted.size === 0 && this.slashed.size === 0) return this.exact.get(name)?.list() ?? nobody
+    return this.found.get(name) ?? this.search(name)
+  }
+
+  private search(name: string): readonly S[] {
+    const exact = this.exact.get(name)
+    const nodes = [...this.dotted.match(name), ...this.slashed.match(name)]
+    const [first, second] = nodes
+    if (first === undefined || (exact === undefined && second === undefined)) {
+      const list = (exact ?? first?.listeners)?.list() ?? nobody
+      this.found.set(name, list, 0)
+      return list
+    }
+    const list = exact === undefined ? [] : [...exact.list()]
+    const seen = new Set<S>()
+    for (const { listeners } of nodes.sort((a, b) => a.order - b.order)) {
+      for (const member of listeners?.list() ?? nobody) {
+        if (exact?.has(member) || seen.has(member)) continue
+        seen.add(member)
+        list.push(member)
+      }
+    }
+    this.found.set(name, list, list.length)
+    return list
+  }
+
+  private trie(pattern: Pattern): Trie<S> {
+    return pattern.separator === '.' ? this.dotted : this.slashed
   }
 }
 
@@ -47,7 +115,309 @@ class Listeners<S> {
     return this.members.size === 0
   }
 
+  has(member: S): boolean {
+    return this.members.has(member)
+  }
+
   list(): readonly S[] {
     return (this.snapshot ??= [...this.members])
+  }
+}
+
+const CACHED_NAMES = 10_000
+const CACHED_LISTENERS = 1_000_000
+
+/** What was found for a name. Bounded, and emptied rather than aged: it refills in no time. */
+class Cache<S> {
+  private readonly entries = new Map<string, { list: readonly S[]; weight: number }>()
+  /** Listeners in arrays that only the cache holds: a pattern of many listeners may match many names. */
+  private weight = 0
+
+  get(name: string): readonly S[] | undefined {
+    return this.entries.get(name)?.list
+  }
+
+  set(name: string, list: readonly S[], weight: number): void {
+    if (this.entries.size >= CACHED_NAMES || this.weight + weight > CACHED_LISTENERS) this.clear()
+    this.entries.set(name, { list, weight })
+    this.weight += weight
+  }
+
+  delete(name: string): void {
+    const entry = this.entries.get(name)
+    if (entry === undefined) return
+    this.weight -= entry.weight
+    this.entries.delete(name)
+  }
+
+  clear(): void {
+    if (this.entries.size === 0) return
+    this.entries.clear()
+    this.weight = 0
+  }
+}
+
+/**
+ * The patterns of one separator, by prefix and then segment by segment. A name is matched by
+ * walking all nodes that it can have reached at once, each of them one time a segment. From a node
+ * there is one literal, one `*` and one `#` to go on with, and the globs that `Globs` cannot rule
+ * out, so patterns that disagree with the name cost nothing where they do. What remains are
+ * patterns that agree with it for long by different ways, as `a.*.c` and `*.b.c` do: each adds
+ * its own nodes, never more of them than it has segments.
+ */
+class Trie<S> {
+  private readonly separator: '.' | '/'
+  private readonly roots = new Map<string, Node<S>>()
+  private nodes = 0
+  private step = 0
+
+  constructor(separator: '.' | '/') {
+    this.separator = separator
+  }
+
+  get size(): number {
+    return this.nodes
+  }
+
+  /** The node of `pattern`, made if it is not there. */
+  grow(pattern: Pattern): Node<S> {
+    let node = this.roots.get(pattern.prefix)
+    if (node === undefined) {
+      node = this.sprout(false)
+      this.roots.set(pattern.prefix, node)
+    }
+    for (const segment of pattern.segments) {
+      const child: Node<S> = node.child(segment) ?? this.sprout(segment.kind === 'rest')
+      node.put(segment, child)
+      node = child
+    }
+    return node
+  }
+
+  find(pattern: Pattern): Node<S> | undefined {
+    return this.path(pattern)?.at(-1)
+  }
+
+  /** Takes the listeners of `pattern` away, and every node that led to nothing else. */
+  cut(pattern: Pattern): void {
+    const path = this.path(pattern) ?? []
+    const last = path.at(-1)
+    if (last !== undefined) last.listeners = undefined
+    for (let depth = path.length - 1; depth >= 0; depth--) {
+      if (!path[depth]?.empty) return
+      this.nodes--
+      const segment = pattern.segments[depth - 1]
+      if (segment === undefined) this.roots.delete(pattern.prefix)
+      else path[depth - 1]?.drop(segment)
+    }
+  }
+
+  /** The nodes with listeners whose patterns match `name`, in no particular order. */
+  match(name: string): Node<S>[] {
+    const prefix = prefixOf(name)
+    const root = this.roots.get(prefix)
+    if (root === undefined) return []
+    let reached: Node<S>[] = []
+    this.step++
+    this.enter(root, reached)
+    for (const word of segmentsOf(name, prefix, this.separator)) {
+      const next: Node<S>[] = []
+      this.step++
+      const whole = !word.includes('/')
+      for (const node of reached) {
+        if (node.repeats) this.enter(node, next)
+        this.enter(node.literals?.get(word), next)
+        if (whole) this.enter(node.one, next)
+        if (node.globs === undefined) continue
+        for (const child of node.globs.match(word)) this.enter(child, next)
+      }
+      reached = next
+    }
+    return reached.filter((node) => node.listeners !== undefined)
+  }
+
+  private sprout(repeats: boolean): Node<S> {
+    this.nodes++
+    return new Node(repeats)
+  }
+
+  /** From the root to the node of `pattern`. */
+  private path(pattern: Pattern): Node<S>[] | undefined {
+    let node = this.roots.get(pattern.prefix)
+    if (node === undefined) return undefined
+    const path = [node]
+    for (const segment of pattern.segments) {
+      node = node.child(segment)
+      if (node === undefined) return undefined
+      path.push(node)
+    }
+    return path
+  }
+
+  /** A node of `#` is reached from above and from itself: it must count once, or its kind would multiply. */
+  private enter(node: Node<S> | undefined, reached: Node<S>[]): void {
+    if (node === undefined || node.step === this.step) return
+    node.step = this.step
+    reached.push(node)
+    // No segment at all will do for a `#`.
+    this.enter(node.rest, reached)
+  }
+}
+
+class Node<S> {
+  listeners: Listeners<S> | undefined
+  /** When its pattern came. */
+  order = 0
+  /** Stands for `#`: once reached, every further segment reaches it too. */
+  readonly repeats: boolean
+  /** The step of a walk that reached it last. */
+  step = 0
+  literals: Map<string, Node<S>> | undefined
+  one: Node<S> | undefined
+  rest: Node<S> | undefined
+  globs: Globs<Node<S>> | undefined
+
+  constructor(repeats: boolean) {
+    this.repeats = repeats
+  }
+
+  get empty(): boolean {
+    return (
+      this.listeners === undefined &&
+      this.literals === undefined &&
+      this.one === undefined &&
+      this.rest === undefined &&
+      this.globs === undefined
+    )
+  }
+
+  child(segment: Segment): Node<S> | undefined {
+    switch (segment.kind) {
+      case 'literal':
+        return this.literals?.get(segment.text)
+      case 'glob':
+        return this.globs?.get(segment)
+      default:
+        return this[segment.kind]
+    }
+  }
+
+  put(segment: Segment, child: Node<S>): void {
+    switch (segment.kind) {
+      case 'literal':
+        this.literals ??= new Map()
+        this.literals.set(segment.text, child)
+        break
+      case 'glob':
+        this.globs ??= new Globs()
+        this.globs.set(segment, child)
+        break
+      default:
+        this[segment.kind] = child
+    }
+  }
+
+  drop(segment: Segment): void {
+    switch (segment.kind) {
+      case 'literal':
+        this.literals?.delete(segment.text)
+        if (this.literals?.size === 0) this.literals = undefined
+        break
+      case 'glob':
+        this.globs?.delete(segment)
+        if (this.globs?.empty) this.globs = undefined
+        break
+      default:
+        this[segment.kind] = undefined
+    }
+  }
+}
+
+/**
+ * The globs below a node, each filed under the letters it begins or ends with, whichever are more:
+ * of a hundred thousand `room-17-*` a segment tries one. All that are filed under the same letters
+ * are tried, and so are those with none, like `*a*`: each costs at most its own length times that
+ * of the segment.
+ */
+class Globs<T> {
+  private readonly heads = new Files<T>('head')
+  private readonly tails = new Files<T>('tail')
+
+  get empty(): boolean {
+    return this.heads.empty && this.tails.empty
+  }
+
+  get(glob: Glob): T | undefined {
+    return this.files(glob).get(glob)
+  }
+
+  set(glob: Glob, value: T): void {
+    this.files(glob).set(glob, value)
+  }
+
+  delete(glob: Glob): void {
+    this.files(glob).delete(glob)
+  }
+
+  match(word: string): T[] {
+    const values: T[] = []
+    this.heads.match(word, values)
+    this.tails.match(word, values)
+    return values
+  }
+
+  private files(glob: Glob): Files<T> {
+    return glob.tail.length > glob.head.length ? this.tails : this.heads
+  }
+}
+
+/** Globs by the letters they share at one end. */
+class Files<T> {
+  private readonly end: 'head' | 'tail'
+  private readonly files = new Map<string, Map<string, { glob: Glob; value: T }>>()
+  /** How many files there are under letters of a length, so that no other length is looked up. */
+  private readonly counts = new Map<number, number>()
+
+  constructor(end: 'head' | 'tail') {
+    this.end = end
+  }
+
+  get empty(): boolean {
+    return this.files.size === 0
+  }
+
+  get(glob: Glob): T | undefined {
+    return this.files.get(glob[this.end])?.get(glob.text)?.value
+  }
+
+  set(glob: Glob, value: T): void {
+    const letters = glob[this.end]
+    let file = this.files.get(letters)
+    if (file === undefined) {
+      file = new Map()
+      this.files.set(letters, file)
+      this.counts.set(letters.length, (this.counts.get(letters.length) ?? 0) + 1)
+    }
+    file.set(glob.text, { glob, value })
+  }
+
+  delete(glob: Glob): void {
+    const letters = glob[this.end]
+    const file = this.files.get(letters)
+    if (file === undefined || !file.delete(glob.text) || file.size > 0) return
+    this.files.delete(letters)
+    const left = (this.counts.get(letters.length) ?? 0) - 1
+    if (left > 0) this.counts.set(letters.length, left)
+    else this.counts.delete(letters.length)
+  }
+
+  match(word: string, values: T[]): void {
+    for (const length of this.counts.keys()) {
+      if (length > word.length) continue
+      const letters = this.end === 'head' ? word.slice(0, length) : word.slice(word.length - length)
+      for (const { glob, value } of this.files.get(letters)?.values() ?? []) {
+        if (matchesGlob(glob, word)) values.push(value)
+      }
+    }
   }
 }

@@ -1,5 +1,13 @@
-/** Destination names: which kind a name is of, and which names are refused. */
+/** Destination names: what a client may write, in the dialects of RabbitMQ, ActiveMQ and Spring. */
 import { StompError } from './errors.ts'
+import {
+  isPattern,
+  matchesPattern,
+  parsePattern,
+  type Interest,
+  type Pattern,
+  type Separator,
+} from './pattern.ts'
 import { copy, quote } from './text.ts'
 
 export interface Destination {
@@ -8,74 +16,230 @@ export interface Destination {
   readonly name: string
   /** As MESSAGE shows it: a bare `x` becomes `/queue/x`, a message to a user `/user/queue/x`. */
   readonly shown: string
-  /** A reply queue: it ends with its connection, and what is sent to it afterwards is dropped. */
+  /** It ends with its connection, and what is sent to it afterwards is dropped. */
   readonly temporary: boolean
 }
 
-/** Bytes of a destination name. */
+/** What stands for something else in each session, or for an application. */
+export interface Personal {
+  readonly kind: 'user' | 'temp-queue' | 'temp-topic' | 'reply' | 'app'
+  readonly shown: string
+}
+
+/** Bytes of a destination. */
 export const MAX_DESTINATION = 512
 
-// These mean something of their own to RabbitMQ, ActiveMQ or Spring. As plain topics they would
-// look as if they worked, and `/user/` would show everybody what is meant for one.
-const reserved =
-  /^\/(user|app|temp-queue|temp-topic|remote-temp-queue|remote-temp-topic|reply-queue|exchange|amq)(\/|$)/
+export interface DestinationRules {
+  /** What parts the segments of a pattern. */
+  readonly separator: Separator
+  /** Queue names that are topics nevertheless, as they are with Spring's simple broker. */
+  readonly broadcast: readonly Pattern[]
+  /** Only the prefixes that mean something are allowed. */
+  readonly strict: boolean
+}
+
+const NO_RULES: DestinationRules = { separator: 'auto', broadcast: [], strict: false }
 
 // eslint-disable-next-line no-control-regex
 const control = /[\u0000-\u001f\u007f-\u009f]/
 
-// Names repeat with every SEND; the checks need not. Bounded, and emptied rather than aged: it refills in no time.
-const known = new Map<string, Destination>()
+/** Bounded, and emptied rather than aged: it refills in no time. */
 const KNOWN = 10_000
 
-/**
- * Any prefix other than `/queue/` names a topic, a name without a leading slash a queue.
- * Throws `invalid-destination` or `unsupported-destination`.
- */
-export function parseDestination(text: string): Destination {
-  let destination = known.get(text)
-  if (destination === undefined) {
+/** Reads the names of one broker. All methods throw `invalid-destination` or `unsupported-destination`. */
+export class Destinations {
+  private readonly rules: DestinationRules
+  /** Names repeat with every SEND; the checks need not. */
+  private readonly known = new Map<string, readonly (Destination | Personal)[]>()
+
+  constructor(rules: DestinationRules = NO_RULES) {
+    this.rules = rules
+  }
+
+  /** What a SEND names: more than one where a comma and a slash part them, as on ActiveMQ. */
+  sent(text: string): readonly (Destination | Personal)[] {
+    let list = this.known.get(text)
+    if (list === undefined) {
+      const name = copy(text)
+      checkText(name)
+      list = name.split(/,(?=\/)/).map((each) => this.sentTo(each))
+      if (this.known.size >= KNOWN) this.known.clear()
+      this.known.set(name, list)
+    }
+    return list
+  }
+
+  /** What a SUBSCRIBE names; `interest` is the topics of a topic. */
+  subscribed(text: string): (Destination & { readonly interest: Interest }) | Personal {
     const name = copy(text)
-    destination = check(name)
-    if (known.size >= KNOWN) known.clear()
-    known.set(name, destination)
+    checkText(name)
+    const address = this.read(name)
+    const pattern = isPattern(address.shown)
+    switch (address.kind) {
+      case 'topic':
+      case 'queue':
+        break
+      default:
+        if (pattern) throw noPattern(name, 'Wildcards are for topics only')
+        return address
+    }
+    // Only its maker may read a reply queue; everybody else may send to it.
+    if (address.temporary) return { kind: 'reply', shown: address.name }
+    if (!pattern) return { ...address, interest: address.name }
+    if (address.kind === 'queue')
+      throw noPattern(name, 'Wildcards on queues are not supported, they are for topics')
+    if (address.name.startsWith('/exchange/amq.direct/'))
+      throw noPattern(
+        name,
+        'A direct exchange routes by the exact key, wildcards are for /exchange/amq.topic/',
+      )
+    const dotted = name.startsWith('/exchange/')
+    return { ...address, interest: parsePattern(address.name, dotted ? '.' : this.rules.separator) }
   }
-  return destination
+
+  /** What a SEND to one destination names, whatever commas are in it. */
+  sentTo(name: string): Destination | Personal {
+    checkText(name)
+    const address = this.read(name)
+    if (address.kind === 'user') return toUser(name)
+    // A pattern does not fan out: one client could write to every topic that way.
+    if (isPattern(address.shown)) throw noPattern(name, 'Messages cannot be sent to a wildcard pattern')
+    return address
+  }
+
+  private read(text: string): Destination | Personal {
+    const name = text.startsWith('/') ? text : `/queue/${text}`
+    // As shown on MESSAGE, so that a reply to what is shown is never too long.
+    if (Buffer.byteLength(name) > MAX_DESTINATION) {
+      throw invalid(`The destination ${quote(text)} has more than ${MAX_DESTINATION} bytes.`)
+    }
+    const prefix = /^\/([^/]*)/.exec(name)?.[1] ?? ''
+    if (name.length <= prefix.length + 2 && (prefix === '' || reserved.has(prefix))) {
+      throw invalid(
+        `The destination ${quote(text)} lacks a name; write for example /topic/news or /queue/work.`,
+      )
+    }
+    switch (prefix) {
+      case 'topic':
+        return topic(name)
+      case 'queue':
+        return this.queue(name)
+      case 'exchange':
+        return exchange(name)
+      case 'amq':
+        if (!/^\/amq\/queue\/./.test(name))
+          throw unsupported(
+            `${quote(text)} is not known; /amq/queue/<name> is another name of /queue/<name>.`,
+          )
+        return this.queue(name.slice('/amq'.length))
+      case 'user':
+        return { kind: 'user', shown: name }
+      case 'app':
+        return { kind: 'app', shown: name }
+      case 'temp-queue':
+      case 'temp-topic':
+        return { kind: prefix, shown: name }
+      case 'reply-queue':
+        return { kind: 'queue', name, shown: name, temporary: true }
+      case 'remote-temp-queue':
+        return this.read(name.replace('/remote-temp-queue/', '/reply-queue/'))
+      case 'remote-temp-topic':
+        return { kind: 'topic', name, shown: name, temporary: true }
+      default:
+        if (this.rules.strict)
+          throw unsupported(
+            `${quote(text)} has an unknown prefix; write /topic/... or /queue/... (option strict).`,
+          )
+        return topic(name)
+    }
+  }
+
+  private queue(name: string): Destination {
+    if (this.rules.broadcast.some((pattern) => matchesPattern(pattern, name))) return topic(name)
+    return { kind: 'queue', name, shown: name, temporary: false }
+  }
 }
 
-function check(text: string): Destination {
-  // As shown on MESSAGE, so that a reply to what is shown is never too long.
-  const name = text.startsWith('/') ? text : `/queue/${text}`
-  if (Buffer.byteLength(name) > MAX_DESTINATION) {
-    throw new StompError(
-      'invalid-destination',
-      `The destination ${quote(text)} has more than ${MAX_DESTINATION} bytes.`,
-    )
-  }
-  if (text === '' || /^\/(topic|queue)?\/?$/.test(text)) {
-    throw new StompError(
-      'invalid-destination',
-      `The destination ${quote(text)} lacks a name; write for example /topic/news or /queue/work.`,
-    )
-  }
-  if (control.test(text)) {
-    throw new StompError('invalid-destination', `The destination ${quote(text)} holds a control character.`)
-  }
-  if (reserved.test(text)) {
-    throw new StompError(
-      'unsupported-destination',
-      `Destinations like ${quote(text)} are not supported by this version; use /topic/... or /queue/...`,
-    )
-  }
-  if (isPattern(text)) {
-    throw new StompError(
-      'unsupported-destination',
-      `${quote(text)} is a wildcard pattern; this version supports exact names only.`,
-    )
-  }
-  return { kind: name.startsWith('/queue/') ? 'queue' : 'topic', name, shown: name, temporary: false }
+// Prefixes that need something behind them; a topic of another prefix may be that prefix alone.
+const reserved: ReadonlySet<string> = new Set([
+  'topic',
+  'queue',
+  'exchange',
+  'amq',
+  'user',
+  'app',
+  'temp-queue',
+  'temp-topic',
+  'reply-queue',
+  'remote-temp-queue',
+  'remote-temp-topic',
+])
+
+/** The plain topic or queue of a name, by the default rules. */
+export function parseDestination(text: string): Destination {
+  const [address] = new Destinations().sent(text)
+  if (address?.kind === 'topic' || address?.kind === 'queue') return address
+  throw unsupported(`${quote(text)} is neither a topic nor a queue.`)
 }
 
-/** The wildcards of the three dialects: `*` and `?` anywhere, `#` and `>` as a whole segment. */
-function isPattern(text: string): boolean {
-  return /[*?]/.test(text) || /(^|[./])[#>](?=$|[./])/.test(text)
+function topic(name: string, shown = name): Destination {
+  return { kind: 'topic', name, shown, temporary: false }
+}
+
+/** RabbitMQ's exchanges: the ones everybody has are other names of topics, the rest are topics of their own. */
+function exchange(name: string): Destination {
+  const [, which = '', key] = /^\/exchange\/([^/]+)(?:\/(.*))?$/s.exec(name) ?? []
+  if (which === '') throw invalid(`${quote(name)} lacks a name; write /exchange/<name>/<routing key>.`)
+  if (which === 'amq.topic' && key) return topic(`/topic/${key}`)
+  // It hands every message to all of its subscribers, whatever the key.
+  if (which === 'amq.fanout') return topic('/exchange/amq.fanout', name)
+  return topic(name)
+}
+
+/**
+ * A message for the sessions of one user, `/user/{name}/queue/x`. The name may hold a slash as
+ * `%2F`. A tilde and the letters of an id are the address of one session.
+ */
+function toUser(shown: string): Destination {
+  const [, written = '', rest = ''] = /^\/user\/([^/]+)(\/.+)$/s.exec(shown) ?? []
+  if (rest === '' || (/^(queue|topic)$/.test(written) && !/^\/(queue|topic)\//.test(rest))) {
+    throw invalid(`${quote(shown)} does not say which user; write /user/<name>/queue/<name>.`)
+  }
+  if (isPattern(shown)) throw noPattern(shown, 'Messages cannot be sent to a wildcard pattern')
+  const key = /^~[\w-]{20}$/.test(written) ? written : userKey(decode(written))
+  return topic(`/user/${key}${rest}`, `/user${rest}`)
+}
+
+/** How a user's name stands in the names that routing goes by: as one segment, and as no pattern. */
+export function userKey(name: string): string {
+  return encodeURIComponent(name).replace(/^~/, '%7E').replaceAll('*', '%2A')
+}
+
+function decode(text: string): string {
+  try {
+    return decodeURIComponent(text)
+  } catch {
+    // A lone percent sign is one.
+    return text
+  }
+}
+
+function checkText(text: string): void {
+  // All names of a composite together, too: each of them costs a message.
+  if (Buffer.byteLength(text) > MAX_DESTINATION)
+    throw invalid(`The destination ${quote(text)} has more than ${MAX_DESTINATION} bytes.`)
+  if (text === '') throw invalid('The destination is empty; write for example /topic/news or /queue/work.')
+  if (control.test(text)) throw invalid(`The destination ${quote(text)} holds a control character.`)
+}
+
+function invalid(detail: string): StompError {
+  return new StompError('invalid-destination', detail)
+}
+
+function unsupported(detail: string): StompError {
+  return new StompError('unsupported-destination', detail)
+}
+
+function noPattern(name: string, why: string): StompError {
+  return unsupported(`${why}; the destination was ${quote(name)}.`)
 }

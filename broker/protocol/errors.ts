@@ -1,7 +1,8 @@
 /**
  * Every reason the broker has to send an ERROR frame: one row a code. `message` is the ERROR's
  * `message` header (no colon in it, so that a 1.0 client reads it unescaped); `close` is the
- * WebSocket close code that follows. A STOMP ERROR always ends the connection (1.2, ERROR).
+ * WebSocket close code that follows: a STOMP ERROR ends the connection (1.2, ERROR). `spares` says
+ * that the session is none the worse for it, so that clients with the error scope `frame` stay.
  */
 const table = {
   'malformed-frame': { message: 'malformed frame', close: 1002 },
@@ -11,28 +12,28 @@ const table = {
   'not-connected': { message: 'not connected', close: 1002 },
   'already-connected': { message: 'already connected', close: 1002 },
   'connect-timeout': { message: 'CONNECT took too long', close: 1002 },
-  'missing-header': { message: 'missing header', close: 1002 },
-  'invalid-header': { message: 'invalid header', close: 1002 },
-  'unsupported-header': { message: 'unsupported header', close: 1008 },
-  'invalid-destination': { message: 'invalid destination', close: 1002 },
-  'unsupported-destination': { message: 'unsupported destination', close: 1008 },
-  'invalid-selector': { message: 'invalid selector', close: 1008 },
-  'duplicate-subscription': { message: 'duplicate subscription id', close: 1002 },
-  'subscription-limit': { message: 'too many subscriptions', close: 1008 },
-  'durable-limit': { message: 'too many durable subscriptions', close: 1008 },
-  'durable-in-use': { message: 'durable subscription in use', close: 1008 },
-  'unknown-transaction': { message: 'unknown transaction', close: 1002 },
-  'duplicate-transaction': { message: 'duplicate transaction', close: 1002 },
-  'transaction-limit': { message: 'transaction over a limit', close: 1008 },
+  'missing-header': { message: 'missing header', close: 1002, spares: true },
+  'invalid-header': { message: 'invalid header', close: 1002, spares: true },
+  'invalid-destination': { message: 'invalid destination', close: 1002, spares: true },
+  'unsupported-destination': { message: 'unsupported destination', close: 1008, spares: true },
+  'invalid-selector': { message: 'invalid selector', close: 1008, spares: true },
+  'duplicate-subscription': { message: 'duplicate subscription id', close: 1002, spares: true },
+  'subscription-limit': { message: 'too many subscriptions', close: 1008, spares: true },
+  'durable-limit': { message: 'too many durable subscriptions', close: 1008, spares: true },
+  'durable-in-use': { message: 'durable subscription in use', close: 1008, spares: true },
+  'unknown-transaction': { message: 'unknown transaction', close: 1002, spares: true },
+  'duplicate-transaction': { message: 'duplicate transaction', close: 1002, spares: true },
+  'transaction-limit': { message: 'transaction over a limit', close: 1008, spares: true },
   'unknown-ack': { message: 'unknown ack id', close: 1002 },
-  'queue-full': { message: 'queue full', close: 1008 },
-  'retained-limit': { message: 'too many retained messages', close: 1008 },
-  'schedule-full': { message: 'too many delayed messages', close: 1008 },
+  'queue-full': { message: 'queue full', close: 1008, spares: true },
+  'retained-limit': { message: 'too many retained messages', close: 1008, spares: true },
+  'schedule-full': { message: 'too many delayed messages', close: 1008, spares: true },
   'binary-over-text': { message: 'message is not text', close: 1003 },
+  'application-failed': { message: 'application failed', close: 1011, spares: true },
   'heart-beat-lost': { message: 'heart-beat lost', close: 1002 },
   'slow-consumer': { message: 'send limit exceeded', close: 4500 },
   internal: { message: 'internal error', close: 1011 },
-} as const satisfies Record<string, { message: string; close: number }>
+} as const satisfies Record<string, { message: string; close: number; spares?: true }>
 
 export type ErrorCode = keyof typeof table
 
@@ -43,12 +44,16 @@ export class StompError extends Error {
   readonly summary: string
   /** The WebSocket close code that follows the ERROR. */
   readonly closeCode: number
+  /** A refusal that leaves the session healthy. */
+  readonly spares: boolean
 
-  constructor(code: ErrorCode, detail: string) {
-    super(detail)
+  /** `cause` is for the log alone. */
+  constructor(code: ErrorCode, detail: string, cause?: unknown) {
+    super(detail, { cause })
     this.name = 'StompError'
     this.code = code
     this.summary = table[code].message
     this.closeCode = table[code].close
+    this.spares = 'spares' in table[code]
   }
 }

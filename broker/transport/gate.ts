@@ -1,5 +1,5 @@
 import { isUtf8 } from 'node:buffer'
-import { randomBytes } from 'node:crypto'
+import { createHash, randomBytes } from 'node:crypto'
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import { createRequire } from 'node:module'
 import type { Wire } from '../model/wire.ts'
@@ -19,6 +19,8 @@ export interface SockJsOptions extends HttpOptions {
   refuse(request: IncomingMessage): string | undefined
   /** Who may frame the iframe page: a CSP source list such as `'self' https://example.org`. */
   frameAncestors: string
+  /** The URL that clients go on with after `/info`; empty when they are to stay with theirs. */
+  baseUrl: string
   /** HTTP sessions in all, those included that are closed but not yet forgotten. */
   maxSessions: number
   binary: Exclude<Wire['binary'], 'native'>
@@ -50,7 +52,7 @@ const methods = new Map([
   ['jsonp_send', 'POST'],
 ])
 
-const SESSION_PATH = /^\/[^/.]+\/([\w-]{1,64})\/([a-z_]+)\/?$/
+const SESSION_PATH = /^\/[^/.]+\/([^/.]+)\/([a-z_]+)\/?$/
 const IFRAME_PATH = /^\/iframe[0-9-.a-z_]*\.html\/?$/
 const INFO_PATH = /^\/info\/?$/
 const RAW_PATH = /^\/websocket\/?$/
@@ -61,7 +63,7 @@ const NEVER = 2 ** 31 - 1
 /**
  * The HTTP side of SockJS. Every request passes here before `sockjs` sees it: that package trusts
  * origins, session ids and body sizes, and keeps one table of sessions for the whole process.
- * It is left with the responses that carry frames, the greeting, and the iframe page.
+ * It is left with the responses that carry frames.
  */
 export class SockJs {
   private readonly options: SockJsOptions
@@ -89,7 +91,6 @@ export class SockJs {
       prefix: '',
       websocket: false,
       disable_cors: true,
-      sockjs_url: '/sockjs.min.js',
       response_limit: options.responseLimit,
       heartbeat_delay: NEVER,
       disconnect_delay: NEVER,
@@ -130,30 +131,21 @@ export class SockJs {
     if (this.closed) return answer(response, 503, 'The broker is shutting down.')
 
     allowOrigin(request, response)
-    if (path === '' || path === '/') return this.forward(request, response, '/')
-    if (INFO_PATH.test(path)) return sendInfo(request, response)
-    if (IFRAME_PATH.test(path)) {
-      // Whoever frames this page can talk through it with the origin of the broker.
-      response.setHeader('Content-Security-Policy', `frame-ancestors ${this.options.frameAncestors}`)
-      return this.forward(request, response, path)
-    }
+    if (path === '' || path === '/') return sendGreeting(request, response)
+    if (INFO_PATH.test(path)) return sendInfo(request, response, this.options.baseUrl)
+    if (IFRAME_PATH.test(path)) return sendIframe(request, response, this.options.frameAncestors)
     const upgrade = RAW_PATH.test(path) || (session !== undefined && transport === 'websocket')
-    if (upgrade) return refuseMethod(request, response, 'GET', 400, 'Can "Upgrade" only to "WebSocket".')
+    if (upgrade) return sendNoUpgrade(request, response)
     const method = methods.get(transport)
     if (session === undefined || method === undefined) return notFound(response)
-    if (request.method === 'OPTIONS') return sendPreflight(request, response, method)
-    if (request.method !== method) return refuseMethod(request, response, method)
+    if (request.method === 'OPTIONS') return sendPreflight(response, method)
+    if (request.method !== method) return refuseMethod(response, `OPTIONS, ${method}`)
 
-    // Rewritten, an id cannot be the name of an inherited property, nor reach another endpoint or broker.
-    const id = `${this.prefix}-${endpoint}-${session}`
+    // Hashed, an id is short, no name of an inherited property, and reaches no other endpoint or broker.
+    const id = createHash('sha256').update(`${this.prefix}/${endpoint}/${session}`).digest('base64url')
     const kind = receiving.get(transport)
     if (kind === undefined) this.send(request, response, id, transport)
     else this.receive(request, response, id, transport, kind.name)
-  }
-
-  private forward(request: IncomingMessage, response: ServerResponse, path: string): void {
-    request.url = path
-    this.pass(request, response)
   }
 
   private receive(
@@ -174,7 +166,8 @@ export class SockJs {
     request.resume()
     response.setHeader('X-Accel-Buffering', 'no')
     response.setHeader('Cache-Control', NO_CACHE)
-    this.forward(request, response, `/0/${id}/${transport}?${query ?? ''}`)
+    request.url = `/0/${id}/${transport}?${query ?? ''}`
+    this.pass(request, response)
 
     const session = this.find(id)
     // None was opened when `sockjs` refused the request, such as a jsonp one without a callback.
@@ -260,17 +253,17 @@ function notFound(response: ServerResponse): void {
   answer(response, 404, '404 Error: Page not found\n')
 }
 
-/** 405 for another method than the one expected, else the given answer. */
-function refuseMethod(
-  request: IncomingMessage,
-  response: ServerResponse,
-  method: string,
-  status = 405,
-  text = '',
-): void {
-  if (request.method === method) return answer(response, status, text)
-  response.setHeader('Allow', method)
-  answer(response, 405)
+/** The protocol wants neither a body nor its type. */
+function refuseMethod(response: ServerResponse, allowed: string): void {
+  response.statusCode = 405
+  response.setHeader('Allow', allowed)
+  response.end()
+}
+
+/** For what never changes. */
+function cacheForYear(response: ServerResponse): void {
+  response.setHeader('Cache-Control', `public, max-age=${YEAR}`)
+  response.setHeader('Expires', new Date(Date.now() + YEAR * 1000).toUTCString())
 }
 
 /**
@@ -289,29 +282,81 @@ function nameForeignPage(request: IncomingMessage): void {
 
 /** Only after the origin was found welcome. */
 function allowOrigin(request: IncomingMessage, response: ServerResponse): void {
-  const { origin } = request.headers
+  const { origin, 'access-control-request-headers': wanted } = request.headers
   response.setHeader('Vary', 'Origin')
   response.setHeader('Access-Control-Allow-Origin', origin ?? '*')
   if (origin !== undefined) response.setHeader('Access-Control-Allow-Credentials', 'true')
+  if (wanted) response.setHeader('Access-Control-Allow-Headers', wanted)
 }
 
-function sendPreflight(request: IncomingMessage, response: ServerResponse, method: string): void {
-  const headers = request.headers['access-control-request-headers']
-  if (headers !== undefined) response.setHeader('Access-Control-Allow-Headers', headers)
+function sendPreflight(response: ServerResponse, method: string): void {
   response.setHeader('Access-Control-Allow-Methods', `OPTIONS, ${method}`)
   response.setHeader('Access-Control-Max-Age', YEAR)
-  response.setHeader('Cache-Control', `public, max-age=${YEAR}`)
-  response.setHeader('Expires', new Date(Date.now() + YEAR * 1000).toUTCString())
+  cacheForYear(response)
   response.writeHead(204).end()
 }
 
-function sendInfo(request: IncomingMessage, response: ServerResponse): void {
-  if (request.method === 'OPTIONS') return sendPreflight(request, response, 'GET')
-  if (request.method !== 'GET') return refuseMethod(request, response, 'GET')
-  const entropy = randomBytes(4).readUInt32LE()
+function sendGreeting(request: IncomingMessage, response: ServerResponse): void {
+  if (request.method !== 'GET') return refuseMethod(response, 'GET')
+  answer(response, 200, 'Welcome to SockJS!\n')
+}
+
+function sendInfo(request: IncomingMessage, response: ServerResponse, baseUrl: string): void {
+  if (request.method === 'OPTIONS') return sendPreflight(response, 'GET')
+  if (request.method !== 'GET') return refuseMethod(response, 'OPTIONS, GET')
+  const info = {
+    websocket: true,
+    origins: ['*:*'],
+    cookie_needed: false,
+    entropy: randomBytes(4).readUInt32LE(),
+    ...(baseUrl !== '' && { base_url: baseUrl }),
+  }
   response.setHeader('Content-Type', 'application/json; charset=UTF-8')
   response.setHeader('Cache-Control', NO_CACHE)
-  response.end(JSON.stringify({ websocket: true, origins: ['*:*'], cookie_needed: false, entropy }))
+  response.end(JSON.stringify(info))
+}
+
+/** Clients that cannot ask across origins frame this page, which asks for them. Its text is the protocol's. */
+const IFRAME = `<!DOCTYPE html>
+<html>
+<head>
+  <meta http-equiv="X-UA-Compatible" content="IE=edge" />
+  <meta http-equiv="Content-Type" content="text/html; charset=UTF-8" />
+  <script src="/sockjs.min.js"></script>
+  <script>
+    document.domain = document.domain;
+    SockJS.bootstrap_iframe();
+  </script>
+</head>
+<body>
+  <h2>Don't panic!</h2>
+  <p>This is a SockJS hidden iframe. It's used for cross domain magic.</p>
+</body>
+</html>`
+const IFRAME_TAG = `"${createHash('sha256').update(IFRAME).digest('base64url')}"`
+
+function sendIframe(request: IncomingMessage, response: ServerResponse, ancestors: string): void {
+  if (request.method !== 'GET') return refuseMethod(response, 'GET')
+  // Whoever frames this page can talk through it with the origin of the broker.
+  response.setHeader('Content-Security-Policy', `frame-ancestors ${ancestors}`)
+  response.setHeader('ETag', IFRAME_TAG)
+  cacheForYear(response)
+  const known = request.headers['if-none-match']?.split(',') ?? []
+  // Proxies that compress make the tag a weak one.
+  if (known.some((tag) => tag.trim().replace(/^W\//, '') === IFRAME_TAG)) {
+    response.writeHead(304).end()
+    return
+  }
+  response.setHeader('Content-Type', 'text/html; charset=UTF-8')
+  response.end(IFRAME)
+}
+
+/** For a request to a WebSocket path that node:http did not take for an upgrade. */
+function sendNoUpgrade(request: IncomingMessage, response: ServerResponse): void {
+  if (request.method !== 'GET') return refuseMethod(response, 'GET')
+  // It lacks the other header, which some proxies rewrite.
+  const webSocket = request.headers.upgrade?.toLowerCase() === 'websocket'
+  answer(response, 400, webSocket ? '"Connection" must be "Upgrade".' : 'Can "Upgrade" only to "WebSocket".')
 }
 
 /** What the SockJS protocol says to a payload that is not an array of messages. */

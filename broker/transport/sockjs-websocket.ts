@@ -12,6 +12,7 @@ import { webSocketFrame, WebSocketConnection } from './websocket.ts'
 export class SockJsWebSocketConnection extends WebSocketConnection {
   private readonly joiner = new Joiner()
   private beat: NodeJS.Timeout | undefined
+  private broken = false
 
   constructor(info: ConnectionInfo, socket: Socket, ws: WebSocket, wire: Wire) {
     super(info, socket, ws, wire)
@@ -33,6 +34,8 @@ export class SockJsWebSocketConnection extends WebSocketConnection {
 
   protected override finish(code: number, reason: string): void {
     clearInterval(this.beat)
+    // Who breaks the framing hears no more of it; the protocol wants an abrupt end.
+    if (this.broken) return super.finish(code, reason)
     this.frame(closeFrame(code, reason))
     super.finish(1000, '')
   }
@@ -40,6 +43,7 @@ export class SockJsWebSocketConnection extends WebSocketConnection {
   private message(data: string): void {
     const messages = readMessages(data)
     if (messages === undefined) {
+      this.broken = true
       this.close(3000, 'Broken framing.')
       return this.left()
     }

@@ -60,6 +60,7 @@ export class Joiner {
 
 /** What is used of a `sockjs` receiver: the request whose response carries frames to the peer. */
 interface SockJsReceiver {
+  readonly protocol: string
   readonly curr_response_size: number
   doSendFrame(frame: string): void
 }
@@ -210,7 +211,9 @@ export class HttpConnection extends GatheringConnection {
   /** Gives the receiving request what fits its response. */
   private pump(): void {
     for (let recv = this.session.recv; recv && this.queue.length > 0; recv = this.session.recv) {
-      recv.doSendFrame(`a[${this.take(this.options.responseLimit - recv.curr_response_size)}]`)
+      const frame = `a[${this.take(this.options.responseLimit - recv.curr_response_size)}]`
+      // There a frame lies in a script element, which the text of a message could end, or leave.
+      recv.doSendFrame(recv.protocol === 'htmlfile' ? frame.replaceAll('<', '\\u003c') : frame)
       const response = this.response
       if (response === undefined || this.receiving || response.writableLength === 0) continue
       // It has ended and is to be read. The timer starts anew whenever the peer takes some of it.

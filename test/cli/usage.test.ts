@@ -151,7 +151,13 @@ describe('the usage of stomp-broker', () => {
       tlsCert: join(folder, 'cert.pem'),
       tlsKey: join(folder, 'key.pem'),
       origins: 'https://one.example,https://two.example',
+      sockjsBaseUrl: 'https://node1.example.com/ws',
+      app: join(folder, 'app.json'),
+      broadcast: '/queue/news.**',
+      overflow: '/queue/logs.*=drop-oldest,/queue/x=block',
+      priorityQueues: '/queue/urgent.*',
     }
+    await writeFile(join(folder, 'app.json'), '{"/app/chat":"/topic/messages"}')
     const environment = Object.fromEntries(
       options.map(([key, row]) => [variable(key), special[key] ?? showDefault(row)]),
     )

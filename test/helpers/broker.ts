@@ -3,7 +3,9 @@ import { Broker, type Addresses } from '../../broker/broker.ts'
 import type { Engine } from '../../broker/engine/engine.ts'
 import { LocalEngine } from '../../broker/engine/local.ts'
 import type { Op } from '../../broker/model/message.ts'
+import { Stats } from '../../broker/model/stats.ts'
 import { readOptions, type BrokerOptions } from '../../broker/options.ts'
+import { engineSettings } from '../../broker/policies.ts'
 
 export interface TestBroker {
   readonly broker: Broker
@@ -45,17 +47,15 @@ export class TestEngine extends LocalEngine {
   held = false
 
   constructor(options: BrokerOptions = {}) {
-    super(readOptions(options))
+    super(engineSettings(readOptions(options)), new Stats())
   }
 
-  // eslint-disable-next-line typescript/no-misused-promises -- LocalEngine never waits, an Engine may
   override commit(ops: readonly Op[]): void | Promise<void> {
     if (!this.held || ops.every((op) => op.type === 'release')) return super.commit(ops)
     return new Promise((resolve, reject) => {
       const settle = (error?: Error): void => {
         if (error !== undefined) return reject(error)
-        super.commit(ops)
-        resolve()
+        resolve(super.commit(ops))
       }
       this.waiting.push({ ops, settle })
     })

@@ -67,5 +67,5 @@ test.each(snippets.map(([, prints = '', code = ''], index) => ({ prints, code, i
 )
 
 test('the marked snippets are found', () => {
-  expect(snippets).toHaveLength(3)
+  expect(snippets).toHaveLength(4)
 })

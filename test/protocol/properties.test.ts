@@ -3,6 +3,7 @@ import * as fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import { Message } from '../../broker/model/message.ts'
 import type { FrameLimits } from '../../broker/protocol/decoder.ts'
+import { parseDestination } from '../../broker/protocol/destination.ts'
 import { StompError } from '../../broker/protocol/errors.ts'
 import { COMMANDS, encode, type Command, type Version } from '../../broker/protocol/frame.ts'
 import { decode, decoderFor, readAll, ROOMY, show } from './decode.ts'
@@ -409,7 +410,7 @@ describe('no header can forge another one', () => {
             ),
           ),
           (list) => {
-            const destination = { kind: 'topic', name: '/topic/chat' } as const
+            const destination = parseDestination('/topic/chat')
             const message = new Message('m-1', destination, new Map(list), Buffer.from(body))
             const wrap = (head: Buffer, tail: Buffer): Buffer => Buffer.concat([head, tail])
             const wire = { name: 'plain', binary: 'native', octets: false, wrap } as const

@@ -7,7 +7,6 @@ import {
   type Server,
 } from 'node:http'
 import { connect, type AddressInfo, type Socket } from 'node:net'
-import { createHash } from 'node:crypto'
 import { setTimeout as delay } from 'node:timers/promises'
 import SockJsClient from 'sockjs-client'
 import { afterEach, describe, expect, test, vi } from 'vitest'
@@ -93,6 +92,7 @@ async function start(options: Partial<SockJsOptions> = {}): Promise<Broker> {
     refuse: ({ headers }) =>
       headers.origin === undefined || headers.origin === ORIGIN ? undefined : `Not from ${headers.origin}.`,
     frameAncestors: `'self' ${ORIGIN}`,
+    baseUrl: '',
     maxBatch: 4 * MiB,
     heartbeat: 25_000,
     disconnectDelay: 5_000,
@@ -251,23 +251,28 @@ describe('the way in', () => {
     expect(peers).toHaveLength(0)
   })
 
-  test('takes session ids of 1 to 64 letters, digits, _ and -', async () => {
+  test('takes any session id without a dot or a slash', async () => {
     const { port } = await start()
-    for (const id of ['a', 'x'.repeat(64), 'a_b-C9', '__proto__', 'constructor', 'toString']) {
+    const ids = [
+      'a',
+      'x'.repeat(8_000),
+      'a_b-C9',
+      '%20',
+      '%2e%2f',
+      '@:;',
+      '__proto__',
+      'constructor',
+      'toString',
+    ]
+    for (const id of ids) {
       expect(await poll(port, `/ws/000/${id}`)).toBe('o\n')
       expect((await post(port, `/ws/000/${id}/xhr_send`, '["x"]')).status).toBe(204)
     }
     for (const path of [
       '/ws/000//xhr',
-      `/ws/000/${'x'.repeat(65)}/xhr`,
       '/ws/000/a.b/xhr',
       '/ws/0.0/abc/xhr',
-    ]) {
-      expect((await post(port, path)).status).toBe(404)
-    }
-    for (const path of [
       '/ws//abc/xhr',
-      '/ws/000/%61bc/xhr',
       '/ws/000/abc/constructor',
       '/ws/000/abc/xhr/x',
     ]) {
@@ -291,11 +296,11 @@ describe('the way in', () => {
   test('answers a wrong method with 405, and WebSocket paths without an upgrade with 400', async () => {
     const { port, peers } = await start()
     const wrong = await get(port, '/ws/000/abc/xhr')
-    expect([wrong.status, wrong.headers.allow]).toEqual([405, 'POST'])
+    expect([wrong.status, wrong.headers.allow]).toEqual([405, 'OPTIONS, POST'])
     expect((await post(port, '/ws/info')).status).toBe(405)
     expect((await post(port, '/ws/000/abc/websocket')).status).toBe(405)
     for (const path of ['/ws/websocket', '/ws/000/abc/websocket']) {
-      const answer = await get(port, path, { headers: { Upgrade: 'websocket' } })
+      const answer = await get(port, path)
       expect([answer.status, answer.text]).toEqual([400, 'Can "Upgrade" only to "WebSocket".'])
     }
     expect(peers).toHaveLength(0)
@@ -455,7 +460,8 @@ describe('pages that send no Origin', () => {
       '</body>',
       '</html>',
     ].join('\n')
-    const etag = `"${createHash('md5').update(body).digest('hex')}"`
+    const { etag = '' } = (await get(port, '/ws/iframe.html')).headers
+    expect(etag).toMatch(/^"[\w-]{20,}"$/)
     for (const path of ['/ws/iframe.html', '/ws/iframe-1.6.1.html?t=1', '/stomp/iframe-.html']) {
       // A page that may frame it is on another site, as a rule.
       const answer = await get(port, path, { headers: { 'Sec-Fetch-Site': 'cross-site' } })
@@ -467,8 +473,13 @@ describe('pages that send no Origin', () => {
         etag,
       })
     }
-    const known = await get(port, '/ws/iframe.html', { headers: { 'If-None-Match': etag } })
-    expect([known.status, known.text]).toEqual([304, ''])
+    for (const known of [etag, `W/${etag}`, `"other", ${etag}`]) {
+      const answer = await get(port, '/ws/iframe.html', { headers: { 'If-None-Match': known } })
+      expect([answer.status, answer.text]).toEqual([304, ''])
+      expect(answer.headers).toMatchObject({ etag, 'cache-control': 'public, max-age=31536000' })
+    }
+    const others = await get(port, '/ws/iframe.html', { headers: { 'If-None-Match': '"other"' } })
+    expect([others.status, others.text]).toEqual([200, body])
     expect((await get(port, '/ws/iframe_x.php')).status).toBe(404)
   })
 })

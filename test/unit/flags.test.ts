@@ -1,5 +1,8 @@
+import { mkdtemp, rm, writeFile } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
 import { Command, CommanderError } from 'commander'
-import { describe, expect, test } from 'vitest'
+import { beforeAll, describe, expect, test } from 'vitest'
 import { addFlags, flag, inWordsOf, readFlags, showDefault, variable } from '../../bin/flags.ts'
 import { optionName, OptionsError, rows, type Row } from '../../broker/options.ts'
 
@@ -161,9 +164,16 @@ describe('the environment', () => {
 })
 
 describe('every option', () => {
+  let rules: string
+  beforeAll(async () => {
+    const folder = await mkdtemp(join(tmpdir(), 'flags-'))
+    rules = join(folder, 'rules.json')
+    await writeFile(rules, '{"/app/x":"/topic/x"}')
+    return () => rm(folder, { recursive: true })
+  })
   const samples = { integer: '7', bytes: '7', text: 'x', list: '/x', switch: '', choice: '' }
   test.each(entries)('%s has its flag and its variable', (key, row) => {
-    const text = row.choices?.[0] ?? samples[row.kind]
+    const text = row.choices?.[0] ?? (row.kind === 'rules' ? rules : samples[row.kind])
     const value = {
       integer: 7,
       bytes: 7,
@@ -171,21 +181,30 @@ describe('every option', () => {
       list: ['/x'],
       switch: row.default !== true,
       choice: text,
+      rules: { '/app/x': '/topic/x' },
     }[row.kind]
     const name = flag(key, row).split(' ')[0] ?? ''
     expect(name).toBe(`--${row.default === true ? 'no-' : ''}${optionName(key)}`)
     expect(read(row.kind === 'switch' ? [name] : [name, text])).toEqual({ [key]: value })
     expect(variable(key)).toMatch(/^STOMP_BROKER_[A-Z_]+$/)
-    expect(read([], { [variable(key)]: row.kind === 'switch' ? String(value) : text })).toEqual({
+    expect(read([], { [variable(key)]: row.kind === 'switch' ? `${row.default !== true}` : text })).toEqual({
       [key]: value,
     })
+  })
+
+  test('rules are read from a file of JSON, and what is wrong with it is said', async () => {
+    expect(complaints(['--app', '/nowhere/rules.json'])[0]).toMatch(/It must be a JSON file: ENOENT/)
+    await writeFile(`${rules}.bad`, '{"/app/x":')
+    expect(complaints(['--app', `${rules}.bad`])[0]).toMatch(/It must be a JSON file: .*JSON/)
+    expect(complaints([], { STOMP_BROKER_APP: `${rules}.bad` })[0]).toMatch(/^STOMP_BROKER_APP: .*JSON file/)
   })
 
   test.each(entries.filter(([, row]) => row.kind !== 'switch'))(
     '%s shows a default one could type',
     (key, row) => {
       const shown = showDefault(row)
-      if (shown === 'none')
+      if (row.kind === 'rules') expect([shown, row.default]).toEqual(['none', {}])
+      else if (shown === 'none')
         expect([undefined, '', 0]).toContain(Array.isArray(row.default) ? row.default.length : row.default)
       else expect(read([`--${optionName(key)}`, shown])).toEqual({ [key]: row.default })
     },

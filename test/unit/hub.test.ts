@@ -1,15 +1,16 @@
 import { expect, test, vi } from 'vitest'
 import { Hub, type Subscriber } from '../../broker/core/hub.ts'
-import { LocalEngine } from '../../broker/engine/local.ts'
-import { Message } from '../../broker/model/message.ts'
+import { Message, MessageIds } from '../../broker/model/message.ts'
+import { parseDestination } from '../../broker/protocol/destination.ts'
 import { NO_BODY } from '../../broker/protocol/frame.ts'
+import { TestEngine } from '../helpers/broker.ts'
 
-function open(): { hub: Hub; engine: LocalEngine } {
-  const engine = new LocalEngine({ maxQueueMessages: 1, maxQueueBytes: 1 })
-  return { hub: new Hub(engine), engine }
+function open(): { hub: Hub; engine: TestEngine } {
+  const engine = new TestEngine()
+  return { hub: new Hub(engine, new MessageIds('test')), engine }
 }
 function message(name = '/topic/a'): Message {
-  return new Message('m-1', { kind: 'topic', name }, new Map(), NO_BODY)
+  return new Message('m-1', parseDestination(name), new Map(), NO_BODY)
 }
 
 test('every subscriber of the name gets the message, and nobody else', () => {

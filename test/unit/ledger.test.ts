@@ -2,10 +2,11 @@ import * as fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import { Ledger, type Entry as EntryOf } from '../../broker/model/ledger.ts'
 import { deliveryId, Message, type Delivery } from '../../broker/model/message.ts'
+import { parseDestination } from '../../broker/protocol/destination.ts'
 import { NO_BODY } from '../../broker/protocol/frame.ts'
 
 function delivery(id: string, attempt = 1): Delivery {
-  const destination = { kind: 'queue', name: '/queue/q' } as const
+  const destination = parseDestination('/queue/q')
   return { queue: '/queue/q', message: new Message(id, destination, new Map(), NO_BODY), attempt }
 }
 

@@ -146,7 +146,7 @@ describe('headers', () => {
   })
 
   test.each(VERSIONS)('%s: neither destination nor subscription can add a header', (version) => {
-    const one = new Message('m-1', { kind: 'topic', name: '/topic/a:b\\c' }, new Map(), Buffer.from(''))
+    const one = new Message('m-1', parseDestination('/topic/a:b\\c'), new Map(), Buffer.from(''))
     const { lines: shown } = read(one.render('s\nx:1', undefined, version, wire))
     expect(shown).toHaveLength(4)
     expect(shown[0]).toBe(version === '1.0' ? 'subscription:s\\nx:1' : 'subscription:s\\nx\\c1')

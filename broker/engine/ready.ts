@@ -1,0 +1,90 @@
+import type { Entry } from './entry.ts'
+import { Fifo } from './fifo.ts'
+import { Heap } from './heap.ts'
+
+/** What waits in a queue whose consumers take whatever comes: first in, first out, what came back before it. */
+export class Ready {
+  private readonly fresh = new Fifo<Entry>()
+  /** Everything in it is older than everything in `fresh`, because messages go out in order. */
+  private readonly returned = new Heap<Entry>((one, other) => one.rank < other.rank)
+  /** Entries that were discarded and still stand here. */
+  private discarded = 0
+
+  append(entry: Entry): void {
+    this.fresh.push(entry)
+  }
+
+  putBack(entry: Entry): void {
+    this.returned.push(entry)
+  }
+
+  /** How many came back. */
+  get backs(): number {
+    return this.returned.length
+  }
+
+  peek(): Entry | undefined {
+    while (this.discarded > 0) {
+      const entry = this.returned.peek() ?? this.fresh.peek()
+      if (entry === undefined || entry.state === 'waiting') return entry
+      this.shift()
+      this.discarded--
+    }
+    return this.returned.peek() ?? this.fresh.peek()
+  }
+
+  /** Takes away what `peek` showed. */
+  shift(): void {
+    if (this.returned.peek() === undefined) this.fresh.shift()
+    else this.returned.shift()
+  }
+
+  /** An entry that is not waiting any more is to be passed over. */
+  discard(): void {
+    if (++this.discarded * 2 <= this.fresh.length + this.returned.length) return
+    this.fresh.retain(isWaiting)
+    this.returned.retain(isWaiting)
+    this.discarded = 0
+  }
+
+  /** In order. */
+  drain(): readonly Entry[] {
+    const entries = this.page(0, Infinity)
+    this.clear()
+    return entries
+  }
+
+  clear(): void {
+    this.fresh.retain(() => false)
+    this.returned.clear()
+    this.discarded = 0
+  }
+
+  /** The next behind a rank, in order. */
+  page(rank: number, limit: number): readonly Entry[] {
+    const entries = this.returned
+      .list()
+      .filter((entry) => entry.rank > rank && isWaiting(entry))
+      .sort((a, b) => a.rank - b.rank)
+      .slice(0, limit)
+    const { fresh } = this
+    let low = 0
+    let high = fresh.length
+    while (low < high) {
+      const middle = (low + high) >> 1
+      const entry = fresh.at(middle) as Entry // middle < length
+      if (entry.rank <= rank) low = middle + 1
+      else high = middle
+    }
+    for (; entries.length < limit; low++) {
+      const entry = fresh.at(low)
+      if (entry === undefined) break
+      if (isWaiting(entry)) entries.push(entry)
+    }
+    return entries
+  }
+}
+
+function isWaiting(entry: Entry): boolean {
+  return entry.state === 'waiting'
+}

@@ -1,0 +1,31 @@
+/** The options that speak of destinations, as the rules that the floors below go by. */
+import type { EngineSettings } from './engine/local.ts'
+import type { Overflow } from './engine/engine.ts'
+import type { Settings } from './options.ts'
+import type { DestinationRules } from './protocol/destination.ts'
+import { matchesPattern, parsePattern, type Pattern, type Separator } from './protocol/pattern.ts'
+
+const separators: Record<Settings['compat'], Separator> = {
+  auto: 'auto',
+  rabbitmq: '.',
+  activemq: '.',
+  spring: '/',
+}
+
+export function destinationRules({ compat, broadcast, strict }: Settings): DestinationRules {
+  const separator = separators[compat]
+  return { separator, broadcast: broadcast.map((name) => parsePattern(name, 'auto')), strict }
+}
+
+export function engineSettings(settings: Settings): EngineSettings {
+  const prioritized = settings.priorityQueues.map((name) => parsePattern(name, 'auto'))
+  const overflow = settings.overflow.map((rule): { pattern: Pattern; policy: Overflow } => {
+    const [name = '', policy] = rule.split('=')
+    return { pattern: parsePattern(name, 'auto'), policy: policy as Overflow } // the option's schema saw to it
+  })
+  return {
+    ...settings,
+    prioritized: (queue) => prioritized.some((pattern) => matchesPattern(pattern, queue)),
+    overflow: (queue) => overflow.find(({ pattern }) => matchesPattern(pattern, queue))?.policy ?? 'refuse',
+  }
+}
