@@ -1,10 +1,10 @@
 import type { Logger } from 'pino'
 import type { Engine, Settling } from '../engine/engine.ts'
 import { Ledger, type Entry } from '../model/ledger.ts'
-import { deliveryId, Message, NO_TERMS, type Delivery, type MessageIds, type Op } from '../model/message.ts'
+import { deliveryId, Message, type Delivery, type MessageIds, type Op } from '../model/message.ts'
 import type { Stats } from '../model/stats.ts'
 import type { FrameLimits } from '../protocol/decoder.ts'
-import type { Destination, Destinations, Personal } from '../protocol/destination.ts'
+import type { Destination, Destinations } from '../protocol/destination.ts'
 import { StompError } from '../protocol/errors.ts'
 import {
   encode,
@@ -19,12 +19,12 @@ import {
 import { copy, quote } from '../protocol/text.ts'
 import type { Connection, Receiver } from '../transport/connection.ts'
 import type { AddressLimits } from './addresses.ts'
-import type { AppMessage, Apps, Forward, Found, Reply } from './app.ts'
+import type { Apps, Reply } from './app.ts'
 import { ackId, readHeartbeat, required } from './headers.ts'
 import { agree, Heartbeat, type Ticker, type Ticking } from './heartbeat.ts'
 import type { Hub } from './hub.ts'
 import { EVERYTHING, Inbox, type InboxHost } from './inbox.ts'
-import { readPublication, type Sender } from './publication.ts'
+import { Publisher } from './publisher.ts'
 import { Roster, type RosterHost } from './roster.ts'
 import {
   QueueSubscription,
@@ -103,9 +103,7 @@ export class Session implements Receiver, InboxHost, RosterHost, Ticking {
   private state: 'connecting' | 'connected' | 'disconnecting' | 'ended' = 'connecting'
   private version: Version = '1.0'
   private scope: ErrorScope
-  /** As it logged in; empty for nobody. */
-  private user = ''
-  private readonly sender: Sender
+  private readonly publisher: Publisher<QueueSubscription>
   private heartbeat: Heartbeat | undefined
   /** Milliseconds in the present state, while that is limited. */
   private waited = 0
@@ -120,12 +118,7 @@ export class Session implements Receiver, InboxHost, RosterHost, Ticking {
     this.transactions = new Transactions(host.options)
     this.scope = host.options.errorScope
     this.roster = new Roster(connection.id, host, this)
-    this.sender = {
-      id: connection.id,
-      plain: { ...NO_TERMS, sender: connection.id },
-      replyAddress: (replyTo) => this.roster.replyAddress(replyTo),
-      tell: (warning) => host.tell(warning),
-    }
+    this.publisher = new Publisher(connection.id, host, this.roster, this.transactions)
     host.ticker.add(this)
   }
 
@@ -261,10 +254,11 @@ export class Session implements Receiver, InboxHost, RosterHost, Ticking {
       ['heart-beat', answer],
       ['session', this.connection.id],
     ]
-    this.user = copy(headers.get('login') ?? '')
-    this.roster.identify({ user: this.user, clientId: copy(headers.get('client-id') ?? '') })
+    const user = copy(headers.get('login') ?? '')
+    this.roster.identify({ user, clientId: copy(headers.get('client-id') ?? '') })
+    this.publisher.user = user
     // Spring says it, and stompjs applications read it.
-    if (this.user !== '') connected.push(['user-name', this.user])
+    if (user !== '') connected.push(['user-name', user])
     if (headers.get('x-error-scope') === 'frame') this.scope = 'frame'
     if (this.scope === 'frame') connected.push(['x-error-scope', 'frame'])
     if (options.server !== '') connected.push(['server', options.server])
@@ -283,81 +277,14 @@ export class Session implements Receiver, InboxHost, RosterHost, Ticking {
   }
 
   private publishFrom(frame: Frame): void {
-    const addresses = this.host.destinations.sent(required(frame, 'destination'))
     const transaction = this.transaction(frame)
-    const publication = readPublication(frame.headers, this.sender)
-    const { headers } = publication
-    const size = footprint(frame)
-    const ops: Op[] = []
-    const replies: Promise<Forward | undefined>[] = []
-    const add = ({ destination, headers, body }: Forward): void => {
-      if (transaction !== undefined) this.transactions.charge(transaction, size)
-      const message = new Message(this.host.ids.next(), destination, headers, body, size, publication.terms)
-      if (transaction !== undefined || destination.kind === 'queue') message.detach()
-      ops.push({ type: 'send', message })
-    }
-    for (const address of addresses) {
-      if (address.kind === 'app') {
-        const forward = this.toApplication(address.shown, headers, frame.body)
-        if (forward instanceof Promise) replies.push(forward)
-        else if (forward !== undefined) add(forward)
-      } else {
-        add({ destination: this.resolve(address), headers, body: frame.body })
-      }
-    }
+    const ops = this.publisher.read(frame, transaction)
     this.host.stats.published++
-    if (replies.length === 0) return this.submit(frame, transaction, ops, [])
-    if (transaction !== undefined)
-      throw new StompError(
-        'unsupported-destination',
-        `What ${quote(required(frame, 'destination'))} answers is not known before COMMIT; send to it outside of transactions.`,
-      )
-    const answered = Promise.all(replies).then((forwards) => {
-      for (const forward of forwards) if (forward !== undefined) add(forward)
-      return this.host.engine.commit(ops)
-    })
-    this.finish(frame, answered)
-  }
-
-  private resolve(address: Destination | Personal): Destination {
-    return address.kind === 'topic' || address.kind === 'queue'
-      ? address
-      : this.roster.temporary(address.shown)
-  }
-
-  /** What an application makes of a message; nothing where there is none: as with Spring, the message is gone. */
-  private toApplication(
-    path: string,
-    headers: Headers,
-    body: Buffer,
-  ): Forward | Promise<Forward | undefined> | undefined {
-    const found = this.findApplication(path)
-    return found && this.host.apps.send(found, this.appMessage('SEND', path, headers, body))
-  }
-
-  ask(path: string, headers: Headers): Promise<Reply | undefined> | Reply | undefined {
-    const found = this.findApplication(path)
-    return found && this.host.apps.answer(found, this.appMessage('SUBSCRIBE', path, headers, NO_BODY))
-  }
-
-  private findApplication(path: string): Found | undefined {
-    const found = this.host.apps.find(path)
-    if (found !== undefined) return found
-    const missing = `No rule says what becomes of frames to ${quote(path)} (option app).`
-    if (this.host.options.strict) throw new StompError('unsupported-destination', missing)
-    this.host.stats.unroutable++
-    this.host.tell(missing)
-    return undefined
-  }
-
-  private appMessage(
-    command: AppMessage['command'],
-    destination: string,
-    headers: Headers,
-    body: Buffer,
-  ): AppMessage {
-    const session = this.connection.id
-    return { command, destination, params: {}, headers, body, user: this.user, session }
+    if (!(ops instanceof Promise)) return this.submit(frame, transaction, ops, [])
+    this.finish(
+      frame,
+      ops.then((all) => this.host.engine.commit(all)),
+    )
   }
 
   private acknowledge(frame: Frame): void {
@@ -568,6 +495,10 @@ export class Session implements Receiver, InboxHost, RosterHost, Ticking {
     const ack = explicit && version === '1.2' ? id : undefined
     this.transmit(message.renderDelivery(subscription.id, id, ack, version, wire, delivery.attempt))
     if (!explicit && !subscription.auto) this.give([{ type: 'ack', delivery }])
+  }
+
+  ask(path: string, headers: Headers): Promise<Reply | undefined> | Reply | undefined {
+    return this.publisher.ask(path, headers)
   }
 
   answer(subscription: AppSubscription, destination: string, { body, headers }: Reply): void {

@@ -1,0 +1,123 @@
+import { Message, NO_TERMS, type MessageIds, type Op } from '../model/message.ts'
+import type { Stats } from '../model/stats.ts'
+import type { Destination, Destinations, Personal } from '../protocol/destination.ts'
+import { StompError } from '../protocol/errors.ts'
+import { footprint, NO_BODY, type Frame, type Headers } from '../protocol/frame.ts'
+import { quote } from '../protocol/text.ts'
+import type { AppMessage, Apps, Forward, Found, Reply } from './app.ts'
+import { required } from './headers.ts'
+import { readPublication, type Sender } from './publication.ts'
+import type { Roster } from './roster.ts'
+import type { Transaction, Transactions } from './transaction.ts'
+
+/** What publishing needs of the house. */
+export interface PublisherHouse {
+  readonly options: { readonly strict: boolean }
+  readonly destinations: Destinations
+  readonly apps: Apps
+  readonly ids: MessageIds
+  readonly stats: Stats
+  tell(warning: string): void
+}
+
+/** Turns what one client sends into what the engine is to do. */
+export class Publisher<S> {
+  /** As the client logged in; empty for nobody. */
+  user = ''
+  private readonly session: string
+  private readonly house: PublisherHouse
+  private readonly roster: Roster
+  private readonly transactions: Transactions<S>
+  private readonly sender: Sender
+
+  constructor(session: string, house: PublisherHouse, roster: Roster, transactions: Transactions<S>) {
+    this.session = session
+    this.house = house
+    this.roster = roster
+    this.transactions = transactions
+    this.sender = {
+      id: session,
+      plain: { ...NO_TERMS, sender: session },
+      replyAddress: (replyTo) => roster.replyAddress(replyTo),
+      tell: (warning) => house.tell(warning),
+    }
+  }
+
+  /** The messages of a SEND; a promise where an application has to think about it. */
+  read(frame: Frame, transaction: Transaction<S> | undefined): Op[] | Promise<Op[]> {
+    const destination = required(frame, 'destination')
+    const { body } = frame
+    const { terms, headers } = readPublication(frame.headers, this.sender)
+    const size = footprint(frame)
+    const ops: Op[] = []
+    const add = (forward: Forward): void => {
+      if (transaction !== undefined) this.transactions.charge(transaction, size)
+      const id = this.house.ids.next()
+      const message = new Message(id, forward.destination, forward.headers, forward.body, size, terms)
+      if (transaction !== undefined || forward.destination.kind === 'queue') message.detach()
+      ops.push({ type: 'send', message })
+    }
+    let replies: Promise<Forward | undefined>[] | undefined
+    for (const address of this.house.destinations.sent(destination)) {
+      if (address.kind !== 'app') {
+        add({ destination: this.resolve(address), headers, body })
+        continue
+      }
+      const forward = this.toApplication(address.shown, headers, body)
+      if (forward instanceof Promise) (replies ??= []).push(forward)
+      else if (forward !== undefined) add(forward)
+    }
+    if (replies === undefined) return ops
+    if (transaction !== undefined)
+      throw new StompError(
+        'unsupported-destination',
+        `What ${quote(destination)} answers is not known before COMMIT; send to it outside of transactions.`,
+      )
+    return Promise.all(replies).then((forwards) => {
+      for (const forward of forwards) if (forward !== undefined) add(forward)
+      return ops
+    })
+  }
+
+  /** What the application at `path` says to a SUBSCRIBE. */
+  ask(path: string, headers: Headers): Promise<Reply | undefined> | Reply | undefined {
+    const found = this.find(path)
+    return found && this.house.apps.answer(found, this.message('SUBSCRIBE', path, headers, NO_BODY))
+  }
+
+  private resolve(address: Destination | Personal): Destination {
+    return address.kind === 'topic' || address.kind === 'queue'
+      ? address
+      : this.roster.temporary(address.shown)
+  }
+
+  private toApplication(
+    path: string,
+    headers: Headers,
+    body: Buffer,
+  ): Forward | Promise<Forward | undefined> | undefined {
+    const found = this.find(path)
+    return found && this.house.apps.send(found, this.message('SEND', path, headers, body))
+  }
+
+  /** Nothing where there is no such application: as with Spring, what is sent to it is gone. */
+  private find(path: string): Found | undefined {
+    const { apps, options, stats } = this.house
+    const found = apps.find(path)
+    if (found !== undefined) return found
+    const missing = `No rule says what becomes of frames to ${quote(path)} (option app).`
+    if (options.strict) throw new StompError('unsupported-destination', missing)
+    stats.unroutable++
+    this.house.tell(missing)
+    return undefined
+  }
+
+  private message(
+    command: AppMessage['command'],
+    destination: string,
+    headers: Headers,
+    body: Buffer,
+  ): AppMessage {
+    return { command, destination, params: {}, headers, body, user: this.user, session: this.session }
+  }
+}
