@@ -144,6 +144,23 @@ export const rows = {
   origins: list('origins whose pages may connect, with commas between; * for all', [], origin),
   /** Agree to permessage-deflate where a WebSocket client offers it. Default false: it costs more than it saves on most networks. */
   compression: onOff('compress WebSocket messages of 1k to 1m where the client can', false),
+  /** Which wildcards a pattern is read with: `*` stops at dots unless it has a slash, or (`spring`) never. Default `auto`. */
+  compat: choice(
+    'whose wildcards: spring parts names at slashes only, rabbitmq and activemq at dots only',
+    'auto',
+    ['auto', 'rabbitmq', 'activemq', 'spring'],
+  ),
+  /** Queues that are topics, as all are with Spring's simple broker. Default: none. */
+  broadcast: list('queues that every subscriber hears, as with Spring: /queue/** for all', [], queues),
+  /** Refuse destinations of an unknown prefix, and messages to applications that are not there. Default false. */
+  strict: onOff('refuse destinations of unknown prefixes instead of taking them for topics', false),
+  /** What becomes of messages to `/app/...`, where Spring has its controllers. On the command line a JSON file. Default: nothing. */
+  app: rules('JSON file that says what becomes of messages to /app/...: {"/app/chat": "/topic/messages"}'),
+  /** `frame`: an ERROR that leaves the session healthy does not close the connection. Default `connection`, the specification's. */
+  errorScope: choice('what an ERROR ends, unless the client sends x-error-scope', 'connection', [
+    'connection',
+    'frame',
+  ]),
   /** Serve the chat demo at `/`. Default true. */
   demo: onOff('serve the chat demo at /', true),
   /** The `server` header of CONNECTED. Default true. */
@@ -180,23 +197,6 @@ export const rows = {
   maxPrefetch: integer('most unacked messages a subscription may ask for; prefetch:0 asks for that', 10_000),
   /** Subscriptions of one client. Default 1000. */
   maxSubscriptions: integer('most subscriptions of one client', 1_000),
-  /** Which wildcards a pattern is read with: `*` stops at dots unless it has a slash, or (`spring`) never. Default `auto`. */
-  compat: choice(
-    'whose wildcards: spring parts names at slashes only, rabbitmq and activemq at dots only',
-    'auto',
-    ['auto', 'rabbitmq', 'activemq', 'spring'],
-  ),
-  /** Queues that are topics, as all are with Spring's simple broker. Default: none. */
-  broadcast: list('queues that every subscriber hears, as with Spring: /queue/** for all', [], queues),
-  /** Refuse destinations of an unknown prefix, and messages to applications that are not there. Default false. */
-  strict: onOff('refuse destinations of unknown prefixes instead of taking them for topics', false),
-  /** What becomes of messages to `/app/...`, where Spring has its controllers. On the command line a JSON file. Default: nothing. */
-  app: rules('JSON file that says what becomes of messages to /app/...: {"/app/chat": "/topic/messages"}'),
-  /** `frame`: an ERROR that leaves the session healthy does not close the connection. Default `connection`, the specification's. */
-  errorScope: choice('what an ERROR ends, unless the client sends x-error-scope', 'connection', [
-    'connection',
-    'frame',
-  ]),
   /** Deliveries of a message after which a NACK makes it a dead letter. Default 16. */
   maxDeliveries: integer('deliveries of a message after which a NACK makes it a dead letter', 16),
   /** Milliseconds before a message that was refused twice comes again; it doubles each time. Default 100. */

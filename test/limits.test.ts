@@ -16,6 +16,11 @@ const limits = {
   prefetch: 2,
   maxPrefetch: 2,
   maxSubscriptions: 5,
+  maxDurableSubscriptions: 2,
+  maxDurableMessages: 2,
+  maxDurableBytes: 1500,
+  maxRetained: 2,
+  maxDeliveries: 2,
   sockjsMaxBatch: 1024,
   sockjsMaxSessions: 2,
 }
@@ -245,6 +250,95 @@ describe('invariant 9: every other limit, met exactly and crossed by one', () =>
     expect(error.headers).toMatchObject({ message: 'too many subscriptions', 'receipt-id': 'r' })
     expect(error.body.toString()).toContain('limit max-subscriptions')
     expect(close.code).toBe(1008)
+  })
+
+  test('max-subscriptions: reply queues and topics', async () => {
+    const client = await RawClient.connected(broker)
+    const send = (name: string): void =>
+      client.send('SEND', { destination: '/topic/limits', 'reply-to': `/temp-topic/${name}` })
+    for (let name = 0; name < 5; name++) send(String(name))
+    // One that is there already.
+    send('0')
+    await client.sync()
+    send('5')
+    const { error, close } = await client.refusal()
+    expect(error.body.toString()).toContain('limit max-subscriptions')
+    expect(close.code).toBe(1008)
+  })
+
+  test('max-durable-subscriptions', async () => {
+    const client = await RawClient.connected(broker)
+    const subscribe = (id: string): readonly [string, Record<string, string>] =>
+      ['SUBSCRIBE', { id, destination: '/topic/limits/durable', durable: id }] as const
+    for (const id of ['1', '2']) await client.request(...subscribe(id))
+    await client.request('UNSUBSCRIBE', { id: '1', durable: '1' })
+    await client.request(...subscribe('3'))
+    client.send(...subscribe('4'))
+    const { error, close } = await client.refusal()
+    expect(error.headers.message).toBe('too many durable subscriptions')
+    expect(error.body.toString()).toContain('limit max-durable-subscriptions')
+    expect(close.code).toBe(1008)
+    const other = await RawClient.connected(broker)
+    for (const id of ['2', '3']) await other.request('UNSUBSCRIBE', { durable: id })
+  })
+
+  test.each([
+    ['max-durable-messages', 0, ['2', '3']],
+    ['max-durable-bytes', 350, ['3']],
+  ])('%s: the oldest goes, and no publisher is refused', async (_, length, kept) => {
+    const client = await RawClient.connected(broker)
+    const subscription = { id: '0', destination: '/topic/limits/kept', durable: 'kept' }
+    await client.request('SUBSCRIBE', subscription)
+    await client.request('UNSUBSCRIBE', { id: '0' })
+    for (const body of ['1', '2', '3'])
+      await client.request('SEND', { destination: '/topic/limits/kept' }, body + x(length))
+    await client.request('SUBSCRIBE', subscription)
+    expect((await client.bodies(kept.length)).map((body) => body[0])).toEqual(kept)
+    await client.request('UNSUBSCRIBE', { id: '0', durable: 'kept' })
+  })
+
+  test('max-retained: topics, however often each changes', async () => {
+    const client = await RawClient.connected(broker)
+    const retain = (topic: string, what = 'set'): readonly [string, Record<string, string>] =>
+      ['SEND', { destination: `/topic/limits/${topic}`, retain: what }] as const
+    for (const topic of ['a', 'b', 'a']) await client.request(...retain(topic))
+    await client.request(...retain('b', 'remove'))
+    await client.request(...retain('c'))
+    client.send(...retain('d'))
+    const { error, close } = await client.refusal()
+    expect(error.headers.message).toBe('too many retained messages')
+    expect(error.body.toString()).toContain('limit max-retained')
+    expect(close.code).toBe(1008)
+  })
+
+  test('max-queue-messages: delayed messages to topics, of all clients', async () => {
+    const client = await RawClient.connected(broker)
+    const delayed = { destination: '/topic/limits/later', 'x-delay': '100000' }
+    for (let index = 0; index < 3; index++) await client.request('SEND', delayed)
+    client.send('SEND', delayed)
+    const { error, close } = await client.refusal()
+    expect(error.headers.message).toBe('too many delayed messages')
+    expect(error.body.toString()).toContain('limit max-queue-messages')
+    expect(close.code).toBe(1008)
+  })
+
+  test('max-deliveries: one NACK fewer, and the message comes again', async () => {
+    const destination = queue()
+    const client = await RawClient.connected(broker)
+    await client.request('SUBSCRIBE', { id: '0', destination, ack: 'client' })
+    await client.request('SEND', { destination }, 'bad')
+    for (const deliveries of [1, 2]) {
+      const { headers } = await client.next('MESSAGE')
+      expect(headers['delivery-count']).toBe(deliveries === 1 ? undefined : '1')
+      await client.request('NACK', { id: headers.ack ?? '' })
+    }
+    const letters = destination.replace('/queue/', '/queue/DLQ.')
+    await client.request('SUBSCRIBE', { id: 'dlq', destination: letters })
+    expect((await client.next('MESSAGE')).headers).toMatchObject({
+      subscription: 'dlq',
+      'dead-letter-reason': 'max-deliveries',
+      'dead-letter-deliveries': '2',
+    })
   })
 
   test('sockjs-max-batch and sockjs-max-sessions', async () => {

@@ -1,9 +1,6 @@
-import { pino } from 'pino'
 import { afterAll, afterEach, beforeAll, describe, expect, test, vi } from 'vitest'
-import { Broker } from '../../broker/broker.ts'
-import type { BrokerOptions } from '../../broker/options.ts'
-import { fresh, startBroker, type TestBroker } from '../helpers/broker.ts'
-import { RawClient, type RawFrame } from '../helpers/client.ts'
+import { fresh, ownBrokers, startBroker, type TestBroker } from '../helpers/broker.ts'
+import { look, RawClient, type RawFrame } from '../helpers/client.ts'
 
 // The wire contract, 4.10, line by line.
 
@@ -13,17 +10,8 @@ beforeAll(async () => {
 })
 afterAll(() => broker.close())
 
-const brokers: { close(): Promise<void> }[] = []
-/** A broker of a test's own, which ends with it. */
-async function start(options: BrokerOptions): Promise<TestBroker> {
-  const own = await startBroker(options)
-  brokers.push(own)
-  return own
-}
-afterEach(async () => {
-  vi.useRealTimers()
-  await Promise.all(brokers.splice(0).map((own) => own.close()))
-})
+const start = ownBrokers()
+afterEach(() => void vi.useRealTimers())
 
 async function fill(queue: string, bodies: readonly string[], on = broker): Promise<void> {
   const client = await RawClient.connected(on)
@@ -60,23 +48,9 @@ function text({ body, headers }: RawFrame): string {
   return `${body.toString()}${headers.redelivered === 'true' ? ' again' : ''}`
 }
 
-/** The bodies of what waits in a queue, which stays there. */
-async function look(queue: string, on = broker): Promise<string[]> {
-  const client = await RawClient.connected(on)
-  await client.request('SUBSCRIBE', { id: 'look', destination: queue, browser: 'true' })
-  const seen: string[] = []
-  for (;;) {
-    const message = await client.next('MESSAGE')
-    if (message.headers.browser === 'end') break
-    seen.push(message.body.toString())
-  }
-  client.destroy()
-  return seen
-}
-
 /** All that waits in a queue, as the next consumer sees it. */
 async function rest(queue: string, on = broker): Promise<string[]> {
-  const { length } = await look(queue, on)
+  const { length } = await look(on, queue)
   const client = await consumer(queue, { ack: 'auto' }, on)
   const taken = (await client.take(length)).map((message) => text(message))
   client.destroy()
@@ -85,7 +59,7 @@ async function rest(queue: string, on = broker): Promise<string[]> {
 
 /** Until the broker has noticed that somebody is gone, and so many messages wait. */
 async function returned(queue: string, count: number, on = broker): Promise<void> {
-  while ((await look(queue, on)).length < count);
+  while ((await look(on, queue)).length < count);
 }
 
 describe('4.10 accept ACK and NACK', () => {
@@ -136,18 +110,11 @@ describe('4.10 accept ACK and NACK', () => {
   })
 
   test('id:undefined is a warning', async () => {
-    const warnings: string[] = []
-    const log = pino(
-      { level: 'warn' },
-      { write: (line: string) => warnings.push((JSON.parse(line) as { msg: string }).msg) },
-    )
-    const own = new Broker({ port: 0 }, log)
-    const { port } = await own.listen()
-    brokers.push(own)
-    const client = await RawClient.connected({ webSocketUrl: `ws://127.0.0.1:${port}/stomp` } as TestBroker)
+    const own = await start({})
+    const client = await RawClient.connected(own)
     await client.request('ACK', { id: 'undefined' })
     await client.request('ACK', { id: 'undefined' })
-    expect(warnings).toEqual([expect.stringContaining('undefined')])
+    expect(own.warnings).toEqual([expect.stringContaining('undefined')])
   })
 })
 
@@ -271,7 +238,7 @@ describe('4.10 NACK', () => {
     for (let delivery = 1; delivery <= 16; delivery++) {
       const message = await client.next('MESSAGE')
       expect(message.headers['delivery-count']).toBe(delivery === 1 ? undefined : String(delivery - 1))
-      expect(await look(`/queue/DLQ.${queue.slice('/queue/'.length)}`, own)).toEqual([])
+      expect(await look(own, `/queue/DLQ.${queue.slice('/queue/'.length)}`)).toEqual([])
       await client.request('NACK', { id: ackOf(message) })
     }
     const grave = `/queue/DLQ.${queue.slice('/queue/'.length)}`
@@ -286,7 +253,7 @@ describe('4.10 NACK', () => {
       'dead-letter-reason': 'max-deliveries',
       'dead-letter-deliveries': '16',
     })
-    expect(await look(queue, own)).toEqual([])
+    expect(await look(own, queue)).toEqual([])
     await client.sync()
     expect(client.frames).toEqual([])
     expect(own.broker.stats.deadLetters).toBe(1)
@@ -298,7 +265,7 @@ describe('4.10 NACK', () => {
     const client = await consumer(queue, {}, own)
     await client.request('NACK', { id: ackOf(await client.next('MESSAGE')) })
     await client.request('NACK', { id: ackOf(await client.next('MESSAGE')) })
-    expect(await look(`/queue/DLQ.${queue.slice('/queue/'.length)}`, own)).toEqual(['1'])
+    expect(await look(own, `/queue/DLQ.${queue.slice('/queue/'.length)}`)).toEqual(['1'])
   })
 
   test.each([
@@ -322,7 +289,7 @@ describe('4.10 NACK', () => {
       'original-destination': queue,
       'dead-letter-reason': 'rejected',
     })
-    expect(await look(`/queue/DLQ.${queue.slice('/queue/'.length)}`)).toEqual([])
+    expect(await look(broker, `/queue/DLQ.${queue.slice('/queue/'.length)}`)).toEqual([])
     reader.destroy()
   })
 
@@ -363,7 +330,7 @@ describe('4.10 NACK', () => {
     const [first] = await client.take(2)
     await client.request('NACK', { id: ackOf(first), requeue: 'false' })
     await client.request('UNSUBSCRIBE', { id: 's' })
-    expect(await look(`/queue/DLQ.${queue.slice('/queue/'.length)}`, own)).toEqual([])
+    expect(await look(own, `/queue/DLQ.${queue.slice('/queue/'.length)}`)).toEqual([])
     expect(await rest(queue, own)).toEqual(['2 again'])
     expect(own.broker.stats).toMatchObject({ deadLetters: 0, dropped: 1 })
   })
@@ -378,7 +345,7 @@ describe('4.10 NACK', () => {
       )
       await client.request('UNSUBSCRIBE', { id: 's' })
     }
-    expect(await look(queue, own)).toEqual(['1'])
+    expect(await look(own, queue)).toEqual(['1'])
   })
 })
 
@@ -575,7 +542,7 @@ describe('4.10 BEGIN, COMMIT, ABORT', () => {
     expect(error.headers).toMatchObject({ message: 'transaction over a limit', 'receipt-id': 'r' })
     expect(error.body.toString()).toContain('max-transaction-frames')
     expect(close.code).toBe(1008)
-    expect(await look(other)).toEqual([])
+    expect(await look(broker, other)).toEqual([])
     expect(await rest(queue)).toEqual(['1 again', '2 again'])
   })
 
@@ -586,7 +553,7 @@ describe('4.10 BEGIN, COMMIT, ABORT', () => {
     for (let count = 1; count <= 1000; count++)
       client.send('SEND', { destination: queue, transaction: 't' }, String(count))
     await client.request('COMMIT', { transaction: 't' })
-    expect(await look(queue)).toHaveLength(1000)
+    expect(await look(broker, queue)).toHaveLength(1000)
   })
 
   test.each([
@@ -604,7 +571,7 @@ describe('4.10 BEGIN, COMMIT, ABORT', () => {
     expect(error.headers).toMatchObject({ message: 'unknown transaction', 'receipt-id': 'r' })
     expect(error.body.toString()).toContain('"unknown"')
     expect(close.code).toBe(1002)
-    expect(await look('/queue/contract/unknown-transaction')).toEqual([])
+    expect(await look(broker, '/queue/contract/unknown-transaction')).toEqual([])
     expect(await rest(queue)).toEqual(['1 again'])
   })
 
@@ -669,7 +636,7 @@ describe('4.10 BEGIN, COMMIT, ABORT', () => {
       await leave(client, way)
       await returned(queue, 2)
       expect(await rest(queue)).toEqual(['1 again', '2 again'])
-      expect(await look(sent)).toEqual([])
+      expect(await look(broker, sent)).toEqual([])
     },
   )
 })

@@ -1,8 +1,5 @@
-import { pino } from 'pino'
-import { afterAll, afterEach, beforeAll, describe, expect } from 'vitest'
-import { Broker } from '../../broker/broker.ts'
-import type { BrokerOptions } from '../../broker/options.ts'
-import { fresh, startBroker, type TestBroker } from '../helpers/broker.ts'
+import { afterAll, beforeAll, describe, expect } from 'vitest'
+import { fresh, ownBrokers, startBroker, type TestBroker } from '../helpers/broker.ts'
 import { RawClient } from '../helpers/client.ts'
 import { test } from '../helpers/fixtures.ts'
 import { transports } from '../helpers/stompjs.ts'
@@ -15,29 +12,7 @@ beforeAll(async () => {
 })
 afterAll(() => broker.close())
 
-const brokers: { close(): Promise<void> }[] = []
-/** A broker of a test's own, which ends with it. */
-async function start(options: BrokerOptions): Promise<TestBroker> {
-  const own = await startBroker(options)
-  brokers.push(own)
-  return own
-}
-afterEach(async () => {
-  await Promise.all(brokers.splice(0).map((own) => own.close()))
-})
-
-/** A broker of a test's own, and what it warns of. */
-async function audible(): Promise<{ own: TestBroker; warnings: string[] }> {
-  const warnings: string[] = []
-  const log = pino(
-    { level: 'warn' },
-    { write: (line: string) => warnings.push((JSON.parse(line) as { msg: string }).msg) },
-  )
-  const made = new Broker({ port: 0 }, log)
-  brokers.push(made)
-  const { port } = await made.listen()
-  return { own: { webSocketUrl: `ws://127.0.0.1:${port}/stomp` } as TestBroker, warnings }
-}
+const start = ownBrokers()
 
 /** A client with the subscription `s`. */
 async function subscriber(
@@ -246,7 +221,8 @@ describe('4.13 host', () => {
   })
 
   test('warn if it looks like a vhost', async () => {
-    const { own, warnings } = await audible()
+    const own = await start({})
+    const { warnings } = own
     await RawClient.connected(own, { host: 'localhost' })
     await RawClient.connected(own, { host: '127.0.0.1' })
     expect(warnings).toEqual([])

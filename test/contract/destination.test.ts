@@ -1,11 +1,8 @@
 import { Client, type IMessage } from '@stomp/stompjs'
-import { pino } from 'pino'
-import { afterAll, afterEach, beforeAll, describe, expect } from 'vitest'
-import { Broker } from '../../broker/broker.ts'
+import { afterAll, beforeAll, describe, expect } from 'vitest'
 import type { AppMessage, AppRules } from '../../broker/core/app.ts'
-import type { BrokerOptions } from '../../broker/options.ts'
-import { fresh, startBroker, type TestBroker } from '../helpers/broker.ts'
-import { RawClient, type RawFrame } from '../helpers/client.ts'
+import { fresh, ownBrokers, startBroker, type TestBroker } from '../helpers/broker.ts'
+import { look, RawClient, type RawFrame } from '../helpers/client.ts'
 import { test } from '../helpers/fixtures.ts'
 import { Inbox, transports } from '../helpers/stompjs.ts'
 
@@ -17,16 +14,7 @@ beforeAll(async () => {
 })
 afterAll(() => broker.close())
 
-const brokers: { close(): Promise<void> }[] = []
-/** A broker of a test's own, which ends with it. */
-async function start(options: BrokerOptions): Promise<TestBroker> {
-  const own = await startBroker(options)
-  brokers.push(own)
-  return own
-}
-afterEach(async () => {
-  await Promise.all(brokers.splice(0).map((own) => own.close()))
-})
+const start = ownBrokers()
 
 /** A client with the subscription `s`. */
 async function subscriber(
@@ -50,19 +38,6 @@ async function send(destination: string, body = '', on = broker): Promise<void> 
 async function arrived(client: RawClient): Promise<string[]> {
   await client.sync()
   return client.frames.splice(0).map(({ body }) => body.toString())
-}
-
-/** The bodies of what waits in a queue, which stays there. */
-async function look(queue: string, on = broker): Promise<string[]> {
-  const client = await subscriber(queue, { browser: 'true' }, on)
-  const seen: string[] = []
-  for (;;) {
-    const message = await client.next('MESSAGE')
-    if (message.headers.browser === 'end') break
-    seen.push(message.body.toString())
-  }
-  client.destroy()
-  return seen
 }
 
 /** A refused frame of a client of its own. */
@@ -535,7 +510,7 @@ describe('4.12 ActiveMQ', () => {
     expect((await refused('SEND', { destination: `${queue},/topic/*` })).message).toBe(
       'unsupported destination',
     )
-    expect(await look(queue)).toEqual([])
+    expect(await look(broker, queue)).toEqual([])
   })
 
   test('a comma without a slash behind it is part of the name', async () => {
@@ -838,22 +813,14 @@ describe('4.12 Spring app', () => {
   })
 
   test('with no handler: drop, count, log', async () => {
-    const warnings: string[] = []
-    const log = pino(
-      { level: 'warn' },
-      { write: (line: string) => warnings.push((JSON.parse(line) as { msg: string }).msg) },
-    )
-    const bare = new Broker({ port: 0 }, log)
-    brokers.push(bare)
-    const { port } = await bare.listen()
-    const target = { webSocketUrl: `ws://127.0.0.1:${port}/stomp` } as TestBroker
-    const client = await subscriber('/topic/nothing', {}, target)
+    const bare = await start({})
+    const client = await subscriber('/topic/nothing', {}, bare)
     await client.request('SEND', { destination: '/app/nothing' })
     await client.request('SEND', { destination: '/app/nothing' })
     await client.request('SUBSCRIBE', { id: 'app', destination: '/app/nothing' })
     expect(await arrived(client)).toEqual([])
-    expect(bare.stats.unroutable).toBe(3)
-    expect(warnings).toEqual([expect.stringContaining('"/app/nothing"')])
+    expect(bare.broker.stats.unroutable).toBe(3)
+    expect(bare.warnings).toEqual([expect.stringContaining('"/app/nothing"')])
   })
 
   test.for([
@@ -1227,7 +1194,7 @@ describe('4.12 SEND to a queue nobody consumes', () => {
       expect(error.body.toString()).toContain(String(Object.values(options)[0]))
       expect(close.code).toBe(1008)
       // Nothing that was receipted is ever dropped.
-      expect((await look(queue, own)).map((body) => body[0])).toEqual(['1', '2', '3'])
+      expect((await look(own, queue)).map((body) => body[0])).toEqual(['1', '2', '3'])
       // Other queues have room.
       await send(fresh('queue'), 'x'.repeat(10_000), own)
     },
@@ -1252,7 +1219,7 @@ describe('4.12 SEND to a queue nobody consumes', () => {
   test('drop-oldest, to the dead-letter queue, is an option per destination pattern', async () => {
     const own = await start({ maxQueueMessages: 2, overflow: ['/queue/logs.*=drop-oldest'] })
     for (const body of ['1', '2', '3']) await send('/queue/logs.eu', body, own)
-    expect(await look('/queue/logs.eu', own)).toEqual(['2', '3'])
+    expect(await look(own, '/queue/logs.eu')).toEqual(['2', '3'])
     const dead = await (await subscriber('/queue/DLQ.logs.eu', {}, own)).next('MESSAGE')
     expect(dead.body.toString()).toBe('1')
     expect(dead.headers).toMatchObject({
@@ -1262,7 +1229,7 @@ describe('4.12 SEND to a queue nobody consumes', () => {
     // The others refuse.
     for (const body of ['1', '2']) await send('/queue/work.eu', body, own)
     expect((await refused('SEND', { destination: '/queue/work.eu' }, own)).message).toBe('queue full')
-    expect(await look('/queue/work.eu', own)).toEqual(['1', '2'])
+    expect(await look(own, '/queue/work.eu')).toEqual(['1', '2'])
   })
 
   test('block is an option per destination pattern: the publisher waits for room', async () => {
@@ -1274,7 +1241,7 @@ describe('4.12 SEND to a queue nobody consumes', () => {
     // Others go on meanwhile.
     await send(topic, 'meanwhile', own)
     expect(await other.bodies(1)).toEqual(['meanwhile'])
-    expect(await look(queue, own)).toEqual(['1'])
+    expect(await look(own, queue)).toEqual(['1'])
     expect(sender.frames).toEqual([])
     await other.request('SUBSCRIBE', { id: 'q', destination: queue })
     expect(await other.bodies(2)).toEqual(['1', '2'])
@@ -1290,7 +1257,7 @@ describe('4.12 SEND to a queue nobody consumes', () => {
     const bodies = Array.from({ length: 20 }, (_, index) => String(index))
     for (const body of bodies) sender.send('SEND', { destination: queue, receipt: body }, body)
     await sender.receipt('1')
-    expect(await look(queue, own)).toEqual(['0', '1'])
+    expect(await look(own, queue)).toEqual(['0', '1'])
     const reader = await subscriber(queue, {}, own)
     await sender.receipt('19')
     expect(await reader.bodies(20)).toEqual(bodies)

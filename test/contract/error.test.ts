@@ -4,8 +4,8 @@ import { Stats } from '../../broker/model/stats.ts'
 import type { Op } from '../../broker/model/message.ts'
 import { readOptions, type BrokerOptions } from '../../broker/options.ts'
 import { engineSettings } from '../../broker/policies.ts'
-import { fresh, startBroker, type TestBroker } from '../helpers/broker.ts'
-import { frame, RawClient, type RawFrame } from '../helpers/client.ts'
+import { fresh, ownBrokers, startBroker, type TestBroker } from '../helpers/broker.ts'
+import { frame, look, RawClient, type RawFrame } from '../helpers/client.ts'
 import { test } from '../helpers/fixtures.ts'
 import { transports } from '../helpers/stompjs.ts'
 
@@ -31,31 +31,8 @@ beforeAll(async () => {
 })
 afterAll(() => broker.close())
 
-const brokers: TestBroker[] = []
-/** A broker of a test's own, which ends with it. */
-async function start(own: BrokerOptions, engine?: LocalEngine): Promise<TestBroker> {
-  const started = await startBroker(own, engine)
-  brokers.push(started)
-  return started
-}
-afterEach(async () => {
-  vi.useRealTimers()
-  await Promise.all(brokers.splice(0).map((own) => own.close()))
-})
-
-/** The bodies of what waits in a queue, which stays there. */
-async function look(queue: string, on = broker): Promise<string[]> {
-  const client = await RawClient.connected(on)
-  await client.request('SUBSCRIBE', { id: 'look', destination: queue, browser: 'true' })
-  const seen: string[] = []
-  for (;;) {
-    const message = await client.next('MESSAGE')
-    if (message.headers.browser === 'end') break
-    seen.push(message.body.toString())
-  }
-  client.destroy()
-  return seen
-}
+const start = ownBrokers()
+afterEach(() => void vi.useRealTimers())
 
 function receiptsOf(client: RawClient): (string | undefined)[] {
   return client.frames
@@ -135,7 +112,7 @@ describe('4.11 any client frame except CONNECT may carry receipt', () => {
       }
       // Others go on meanwhile.
       for (let round = 0; round < 5; round++) await taker.sync()
-      expect(await look(destination, own)).toEqual(['1', '2'])
+      expect(await look(own, destination)).toEqual(['1', '2'])
       expect(sender.frames).toEqual([])
       await taker.request('SUBSCRIBE', { id: 's', destination })
       expect(await taker.bodies(3)).toEqual(['1', '2', '3'])
@@ -158,9 +135,9 @@ describe('4.11 any client frame except CONNECT may carry receipt', () => {
     await client.request('BEGIN', { transaction: 't' })
     await client.request('SEND', { destination: one, transaction: 't' }, '1')
     await client.request('SEND', { destination: other, transaction: 't' }, '2')
-    expect([await look(one), await look(other)]).toEqual([[], []])
+    expect([await look(broker, one), await look(broker, other)]).toEqual([[], []])
     await client.request('COMMIT', { transaction: 't' })
-    expect([await look(one), await look(other)]).toEqual([['1'], ['2']])
+    expect([await look(broker, one), await look(broker, other)]).toEqual([['1'], ['2']])
   })
 
   test('on COMMIT an ERROR means that nothing of it is in', async () => {
@@ -173,7 +150,7 @@ describe('4.11 any client frame except CONNECT may carry receipt', () => {
     client.send('COMMIT', { transaction: 't', receipt: 'r' })
     const { error } = await client.refusal()
     expect(error.headers).toMatchObject({ message: 'queue full', 'receipt-id': 'r' })
-    expect([await look(full), await look(other)]).toEqual([['1', '2', '3'], []])
+    expect([await look(broker, full), await look(broker, other)]).toEqual([['1', '2', '3'], []])
   })
 })
 
@@ -258,7 +235,7 @@ const refusals: readonly Refusal[] = [
   {
     name: 'a publish to a full queue',
     before: async (client) => {
-      const waiting = (await look('/queue/contract/full')).length
+      const waiting = (await look(broker, '/queue/contract/full')).length
       for (let count = waiting; count < 3; count++)
         await client.request('SEND', { destination: '/queue/contract/full' })
     },
@@ -465,7 +442,7 @@ describe('4.11 ERROR is flushed, then the socket is closed', () => {
       ]),
     )
     await client.refusal()
-    expect(await look(destination)).toEqual(['before'])
+    expect(await look(broker, destination)).toEqual(['before'])
   })
 })
 
@@ -508,7 +485,7 @@ describe('4.11 opt-in error scope', () => {
       // The session is healthy: it sends, and what it refused did nothing.
       const destination = fresh('queue')
       await client.request('SEND', { destination }, 'after')
-      expect(await look(destination)).toEqual(['after'])
+      expect(await look(broker, destination)).toEqual(['after'])
       expect(client.frames).toEqual([])
       expect(client.socket.readyState).toBe(client.socket.OPEN)
     },
@@ -534,7 +511,7 @@ describe('4.11 opt-in error scope', () => {
     expect((await client.next('ERROR')).headers.message).toBe('unsupported destination')
     client.send('COMMIT', { transaction: 't', receipt: 'r' })
     expectError(await client.next('ERROR'), 'unknown transaction', 'r')
-    expect(await look(destination)).toEqual([])
+    expect(await look(broker, destination)).toEqual([])
   })
 
   test.each([
@@ -694,7 +671,7 @@ describe('4.11 DISCONNECT', () => {
       ]),
     )
     expect((await client.next()).lines).toEqual(['receipt-id:bye'])
-    expect(await look(destination)).toEqual(['1', '2'])
+    expect(await look(broker, destination)).toEqual(['1', '2'])
   })
 
   test('close 1000 after 5 s, and not before', async () => {

@@ -1,6 +1,4 @@
-import { pino } from 'pino'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
-import { Broker } from '../../broker/broker.ts'
 import { fresh, startBroker, TestEngine, type TestBroker } from '../helpers/broker.ts'
 import { frame, RawClient, type RawFrame } from '../helpers/client.ts'
 
@@ -160,16 +158,9 @@ describe('4.7 SEND', () => {
     })
 
     test('numbers below 10^9 in expires are treated as relative and warned about', async () => {
-      const warnings: string[] = []
-      const log = pino(
-        { level: 'warn' },
-        { write: (line: string) => warnings.push((JSON.parse(line) as { msg: string }).msg) },
-      )
-      const own = new Broker({ port: 0, demo: false }, log)
-      const { webSocket } = await own.listen()
-      const client = await RawClient.webSocket(webSocket[0] ?? '')
-      client.send('CONNECT', { 'accept-version': '1.2', host: 'test' })
-      await client.next('CONNECTED')
+      const own = await startBroker()
+      const { warnings } = own
+      const client = await RawClient.connected(own)
       await client.request('SUBSCRIBE', { id: '0', destination: '/topic/expires' })
       const send = (expires: string): Promise<void> =>
         client.request('SEND', { destination: '/topic/expires', expires }, expires)

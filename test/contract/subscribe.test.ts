@@ -1,6 +1,4 @@
-import { pino } from 'pino'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
-import { Broker } from '../../broker/broker.ts'
 import { fresh, startBroker, TestEngine, type TestBroker } from '../helpers/broker.ts'
 import { frame, RawClient, type RawFrame } from '../helpers/client.ts'
 
@@ -507,19 +505,6 @@ describe('4.8 SUBSCRIBE', () => {
   })
 
   describe('what we cannot honour', () => {
-    let own: Broker
-    let url = ''
-    const warnings: string[] = []
-    beforeAll(async () => {
-      const log = pino(
-        { level: 'warn' },
-        { write: (line: string) => warnings.push((JSON.parse(line) as { msg: string }).msg) },
-      )
-      own = new Broker({ port: 0, demo: false }, log)
-      url = (await own.listen()).webSocket[0] ?? ''
-    })
-    afterAll(() => own.close())
-
     test.each([
       ['Queue arguments', 'x-queue-type', 'quorum'],
       ['Queue arguments', 'x-stream-offset', 'first'],
@@ -530,25 +515,21 @@ describe('4.8 SUBSCRIBE', () => {
       ['Replay', 'from-seq', '0'],
       ['any other', 'x-unheard-of', '1'],
     ])('%s: %s is accepted and ignored, logged once', async (_, name, value) => {
-      warnings.length = 0
+      broker.warnings.length = 0
       for (const kind of ['topic', 'queue'] as const) {
         const destination = fresh(kind)
-        const client = await RawClient.webSocket(url)
-        client.send('CONNECT', { 'accept-version': '1.2', host: 'test' })
-        await client.next('CONNECTED')
+        const client = await RawClient.connected(broker)
         await client.request('SUBSCRIBE', { id: 's', destination, [name]: value })
         await client.request('SEND', { destination }, 'heard')
         expect(await client.bodies(1)).toEqual(['heard'])
       }
-      expect(warnings).toHaveLength(1)
-      expect(warnings[0]).toContain(`"${name}"`)
+      expect(broker.warnings).toHaveLength(1)
+      expect(broker.warnings[0]).toContain(`"${name}"`)
     })
 
     test('what we honour is not logged', async () => {
-      warnings.length = 0
-      const client = await RawClient.webSocket(url)
-      client.send('CONNECT', { 'accept-version': '1.2', host: 'test' })
-      await client.next('CONNECTED')
+      broker.warnings.length = 0
+      const client = await RawClient.connected(broker)
       const honoured = {
         ack: 'client',
         prefetch: '1',
@@ -583,7 +564,7 @@ describe('4.8 SUBSCRIBE', () => {
         'content-length': '0',
       }
       await client.request('SUBSCRIBE', { id: 's', destination: fresh('topic'), ...honoured })
-      expect(warnings).toEqual([])
+      expect(broker.warnings).toEqual([])
     })
   })
 

@@ -1,4 +1,5 @@
 import { pino } from 'pino'
+import { afterEach } from 'vitest'
 import { Broker, type Addresses } from '../../broker/broker.ts'
 import type { Engine } from '../../broker/engine/engine.ts'
 import { LocalEngine } from '../../broker/engine/local.ts'
@@ -18,12 +19,16 @@ export interface TestBroker {
   readonly tcpPort: number
   /** NaN unless asked for. */
   readonly tlsPort: number
+  /** What it has warned of in its log. */
+  readonly warnings: string[]
   close(): Promise<void>
 }
 
-/** A broker of one's own on free ports, TCP included, which logs nothing. */
+/** A broker of one's own on free ports, TCP included, which logs to `warnings` alone. */
 export async function startBroker(options: BrokerOptions = {}, engine?: Engine): Promise<TestBroker> {
-  const broker = new Broker({ port: 0, tcpPort: 0, ...options }, pino({ level: 'silent' }), engine)
+  const warnings: string[] = []
+  const keep = { write: (line: string) => warnings.push((JSON.parse(line) as { msg: string }).msg) }
+  const broker = new Broker({ port: 0, tcpPort: 0, ...options }, pino({ level: 'warn' }, keep), engine)
   const addresses = await broker.listen()
   const { port, tcp = '', tls = '' } = addresses
   return {
@@ -35,7 +40,21 @@ export async function startBroker(options: BrokerOptions = {}, engine?: Engine):
     sockJsUrl: `http://127.0.0.1:${port}/ws`,
     tcpPort: Number(tcp.split(':').at(-1)),
     tlsPort: tls === '' ? NaN : Number(tls.split(':').at(-1)),
+    warnings,
     close: () => broker.close(),
+  }
+}
+
+/** To be called by a file of tests: makes brokers that end with the test they were started in. */
+export function ownBrokers(): (options: BrokerOptions, engine?: Engine) => Promise<TestBroker> {
+  const brokers: TestBroker[] = []
+  afterEach(async () => {
+    await Promise.all(brokers.splice(0).map((own) => own.close()))
+  })
+  return async (options, engine) => {
+    const own = await startBroker(options, engine)
+    brokers.push(own)
+    return own
   }
 }
 

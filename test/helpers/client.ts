@@ -249,6 +249,20 @@ export class RawClient {
   }
 }
 
+/** The bodies of what waits in a queue, which stays there. */
+export async function look(broker: TestBroker, queue: string): Promise<string[]> {
+  const client = await RawClient.connected(broker)
+  await client.request('SUBSCRIBE', { id: 'look', destination: queue, browser: 'true' })
+  const seen: string[] = []
+  for (;;) {
+    const message = await client.next('MESSAGE')
+    if (message.headers.browser === 'end') break
+    seen.push(message.body.toString())
+  }
+  client.destroy()
+  return seen
+}
+
 let receipts = 0
 
 /** A frame's bytes; header values are written as given, unescaped. */
