@@ -44,11 +44,14 @@ function parseValue(row: Row<unknown>, text: string): Value {
 }
 
 function readRules(path: string): object {
+  let value: unknown
   try {
-    return JSON.parse(readFileSync(path, 'utf8')) as object // its shape is the schema's business
+    value = JSON.parse(readFileSync(path, 'utf8'))
   } catch (error) {
     throw new InvalidArgumentError(`It must be a JSON file: ${(error as Error).message}.`)
   }
+  if (typeof value === 'object' && value !== null && !Array.isArray(value)) return value
+  throw new InvalidArgumentError('It must hold an object with a member for each path.')
 }
 
 /** A default as one would type it. */

@@ -55,7 +55,7 @@ const SOCKJS_DISCONNECT_DELAY = 5_000
 const SOCKJS_RESPONSE_LIMIT = 128 * 1024
 
 /** Distinct warnings that are logged. */
-const MAX_TOLD = 100
+const MAX_TOLD = 1_000
 const GOODBYE = [1001, 'the broker is shutting down'] as const
 /** Milliseconds that HTTP answers under way get when all sessions are gone. */
 const HTTP_GRACE = 500

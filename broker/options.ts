@@ -68,33 +68,45 @@ function list(
 function onOff(help: string, standard: boolean): Row<boolean> {
   return { kind: 'switch', default: standard, help, value: '', schema: v.boolean('must be true or false') }
 }
-function choice<const T extends string>(help: string, standard: T, choices: readonly T[]): Row<T> {
-  const schema = v.picklist(choices, `must be one of ${choices.join(', ')}`)
-  return { kind: 'choice', default: standard, help, value: choices.join('|'), choices, schema }
+/** `value` is what the choices are of. */
+function choice<const T extends string>(
+  help: string,
+  value: string,
+  standard: T,
+  choices: readonly T[],
+): Row<T> {
+  const all = `${choices.slice(0, -1).join(', ')} or ${choices.at(-1)}`
+  const schema = v.picklist(choices, ({ received }) => `must be ${all}, not ${received}`)
+  return { kind: 'choice', default: standard, help: `${help}: ${all}`, value, choices, schema }
+}
+
+/** Says which of several values is meant. */
+function not(demand: string): (issue: { received: string }) => string {
+  return ({ received }) => `${demand}, not ${received}`
 }
 
 const endpoint = v.pipe(
   v.string(),
-  v.regex(/^(\/[A-Za-z0-9_~-]+)+$/, 'must be a path such as /ws, of letters, digits, - and _'),
+  v.regex(/^(\/[A-Za-z0-9_~-]+)+$/, not('must be a path such as /ws, of letters, digits, - and _')),
 )
 const origin = v.pipe(
   v.string(),
   v.regex(
     /^(\*|null|https?:\/\/[^/\s]+)$/,
-    'must be an origin such as https://app.example.com, with nothing behind it, or * for all',
+    not('must be an origin such as https://app.example.com, with nothing behind it, or * for all'),
   ),
 )
 
 /** `/queue/logs.*` and the like: an exact name or a pattern. */
 const queues = v.pipe(
   v.string(),
-  v.regex(/^\/queue\/[^\s=]+$/, 'must be a queue or a pattern of queues such as /queue/logs.*'),
+  v.regex(/^\/queue\/[^\s=]+$/, not('must be a queue or a pattern of queues such as /queue/logs.*')),
 )
 const overflowRule = v.pipe(
   v.string(),
   v.regex(
     /^\/queue\/[^\s=]+=(refuse|drop-oldest|block)$/,
-    'must be a queue or pattern, = and refuse, drop-oldest or block, such as /queue/logs.*=drop-oldest',
+    not('must be a queue or pattern, = and refuse, drop-oldest or block, such as /queue/logs.*=drop-oldest'),
   ),
 )
 
@@ -110,7 +122,7 @@ const appRules = v.record(
         handle: v.exactOptional(v.custom<AppHandler>((value) => typeof value === 'function')),
       }),
     ],
-    'must be a destination, or an object with to and body',
+    'must lead to a destination, or to an object of to and body',
   ),
   'must be an object with a member for each path',
 )
@@ -146,7 +158,8 @@ export const rows = {
   compression: onOff('compress WebSocket messages of 1k to 1m where the client can', false),
   /** Which wildcards a pattern is read with: `*` stops at dots unless it has a slash, or (`spring`) never. Default `auto`. */
   compat: choice(
-    'whose wildcards: spring parts names at slashes only, rabbitmq and activemq at dots only',
+    'where wildcards part names, at slashes only for spring, at dots only for rabbitmq and activemq',
+    'dialect',
     'auto',
     ['auto', 'rabbitmq', 'activemq', 'spring'],
   ),
@@ -157,7 +170,7 @@ export const rows = {
   /** What becomes of messages to `/app/...`, where Spring has its controllers. On the command line a JSON file. Default: nothing. */
   app: rules('JSON file that says what becomes of messages to /app/...: {"/app/chat": "/topic/messages"}'),
   /** `frame`: an ERROR that leaves the session healthy does not close the connection. Default `connection`, the specification's. */
-  errorScope: choice('what an ERROR ends, unless the client sends x-error-scope', 'connection', [
+  errorScope: choice('what an ERROR ends unless the client sends x-error-scope', 'scope', 'connection', [
     'connection',
     'frame',
   ]),
@@ -166,7 +179,7 @@ export const rows = {
   /** The `server` header of CONNECTED. Default true. */
   serverHeader: onOff('tell clients the version of the broker', true),
   /** `debug` tells of refused frames and more. Default `info`. */
-  logLevel: choice('what to log', 'info', ['silent', 'error', 'warn', 'info', 'debug']),
+  logLevel: choice('what to log', 'level', 'info', ['silent', 'error', 'warn', 'info', 'debug']),
 
   /** Milliseconds: the shortest heart-beat agreed to. Default 1000. */
   heartbeatMin: integer('shortest heart-beat agreed to, in ms', 1_000, 500),
@@ -242,7 +255,8 @@ export const rows = {
   sockjsBaseUrl: baseUrl('own URL of this broker, where SockJS clients go on past a load balancer'),
   /** What a SockJS client gets of a body that is not UTF-8: an ERROR, or base64. Default `refuse`. */
   sockjsBinary: choice(
-    'a body that is not text, for a SockJS client: end it with an ERROR, or send base64',
+    'a body that is not text, for a SockJS client, to end it with an ERROR or to send base64',
+    'way',
     'refuse',
     ['refuse', 'base64'],
   ),
@@ -280,9 +294,11 @@ const schema = v.object(
 /** Checks all options and fills in the defaults. Throws OptionsError with every problem at once. */
 export function readOptions(options: BrokerOptions): Settings {
   const problems = [
-    ...(v.safeParse(schema, options).issues ?? []).map(
-      (issue) => `${optionName(v.getDotPath(issue)?.split('.')[0] ?? '')}: ${issue.message}`,
-    ),
+    ...(v.safeParse(schema, options).issues ?? []).map(({ path, message }) => {
+      const [option, member] = path?.map(({ key }) => key) ?? []
+      // Members of a list have no names.
+      return `${optionName(String(option))}: ${typeof member === 'string' ? `${member} ` : ''}${message}`
+    }),
     ...Object.keys(options)
       .filter((key) => !Object.hasOwn(rows, key))
       .map((key) => `${key} is not an option`),

@@ -161,7 +161,7 @@ describe('SUBSCRIBE', () => {
     expect((await client.take(2)).map(({ headers }) => headers.subscription)).toEqual(['a', 'b'])
   })
 
-  test.each(['x-max-length', 'x-queue-type', 'x-priority', 'activemq.retroactive', 'auto-delete'])(
+  test.each(['x-max-length', 'x-queue-type', 'x-priority', 'activemq.retroactive'])(
     'contract 4.8: the header %s is accepted and ignored',
     async (name) => {
       const client = await RawClient.connected(broker)

@@ -83,30 +83,39 @@ export class Apps {
     this.routes = Object.entries(rules).map(([path, rule]) => this.route(path, rule))
   }
 
-  /** What a SEND becomes: nothing where a handler has nothing to say. */
-  send(found: Found, message: AppMessage): Forward | Promise<Forward | undefined> | undefined {
-    const { handle, body } = found.rule
-    if (handle !== undefined) {
-      return later(call(handle, message, found.params), (value) => {
-        const reply = read(value)
-        return reply && this.forward(found, message, reply)
-      })
+  /** Where a message goes on by a rule without a handler. */
+  forward(found: Found, message: AppMessage): Forward {
+    const { body } = found.rule
+    if (body === undefined) return this.lead(found, message, { body: message.body, headers: [] })
+    return this.lead(found, message, asJson(fill(body, values(found, message))))
+  }
+
+  /** Where the reply of a handler goes; nothing where it has nothing to say. */
+  async send(found: Found, message: AppMessage): Promise<Forward | undefined> {
+    const reply = await this.answer(found, message)
+    return reply && this.lead(found, message, reply)
+  }
+
+  /** What the handler of a rule says, to whoever asked. */
+  async answer({ rule, params }: Found, message: AppMessage): Promise<Reply | undefined> {
+    try {
+      return read(await rule.handle?.({ ...message, params }))
+    } catch (error) {
+      const { destination } = message
+      throw new StompError(
+        'application-failed',
+        `The handler of ${quote(destination)} failed; the broker's log says more.`,
+        error,
+      )
     }
-    if (body === undefined) return this.forward(found, message, { body: message.body, headers: [] })
-    return this.forward(found, message, asJson(fill(body, values(found, message))))
   }
 
-  /** The one message that answers a SUBSCRIBE, if any. */
-  answer({ rule, params }: Found, message: AppMessage): Promise<Reply | undefined> | Reply | undefined {
-    return rule.handle && later(call(rule.handle, message, params), read)
-  }
-
-  private forward(found: Found, message: AppMessage, reply: Reply): Forward {
-    const to = found.rule.to ?? message.destination.replace(/^\/app/, '/topic')
-    const lookup = values(found, message)
-    const [, user = '', rest = ''] = /^(\/user\/[^/]*|)(.*)$/s.exec(to.replace(/\/\*\*$/, found.rest)) ?? []
-    // Whatever is in the name of a user, it stays one segment.
-    const name = fillText(user, (key) => userKey(show(lookup(key)))) + fillText(rest, lookup)
+  private lead(found: Found, message: AppMessage, reply: Reply): Forward {
+    const { to } = found.rule
+    const name =
+      to === undefined
+        ? message.destination.replace(/^\/app/, '/topic')
+        : target(to, found, values(found, message))
     const destination = this.destinations.sentTo(name)
     if (destination.kind !== 'topic' && destination.kind !== 'queue')
       throw new StompError(
@@ -146,7 +155,11 @@ export class Apps {
       typeof given === 'string' ? { to: given } : typeof given === 'function' ? { handle: given } : given
     if (rule.to !== undefined) {
       try {
-        this.destinations.sentTo(rule.to.replace(/\/\*\*$/, '/x').replace(/\{[\w.]+\}/g, 'x'))
+        const { kind } = this.destinations.sentTo(
+          rule.to.replace(/\/\*\*$/, '/x').replace(/\{[\w.]+\}/g, 'x'),
+        )
+        if (!rule.to.startsWith('/') || (kind !== 'topic' && kind !== 'queue'))
+          throw new Error(`${quote(rule.to)} is no place to send to; write for example /topic/messages.`)
       } catch (error) {
         throw new Error(`${path}: ${(error as Error).message}`, { cause: error })
       }
@@ -155,25 +168,13 @@ export class Apps {
   }
 }
 
-function call(handle: AppHandler, message: AppMessage, params: Found['params']): unknown {
-  const failed = (error: unknown): never => {
-    const { destination } = message
-    throw new StompError(
-      'application-failed',
-      `The handler of ${quote(destination)} failed; the broker's log says more.`,
-      error,
-    )
-  }
-  try {
-    const reply = handle({ ...message, params })
-    return reply instanceof Promise ? reply.catch(failed) : reply
-  } catch (error) {
-    return failed(error)
-  }
-}
-
-function later<T>(value: unknown, then: (value: unknown) => T): T | Promise<T> {
-  return value instanceof Promise ? value.then(then) : then(value)
+/** What was filled in is not filled in again, nor is what the double star stands for. */
+function target(to: string, { rest }: Found, lookup: Values): string {
+  const open = to.endsWith('/**')
+  const [, user = '', path = ''] = /^(\/user\/[^/]*|)(.*)$/s.exec(open ? to.slice(0, -3) : to) ?? []
+  // Whatever is in the name of a user, it stays one segment.
+  const name = fillText(user, (key) => userKey(show(lookup(key)))) + fillText(path, lookup)
+  return open ? name + rest : name
 }
 
 function read(value: unknown): Reply | undefined {

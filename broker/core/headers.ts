@@ -37,6 +37,23 @@ export function readHeartbeat(headers: Headers): [can: number, wants: number] {
   return [Number(match[1]), Number(match[2])]
 }
 
+/** What an ERROR ends. */
+export type ErrorScope = 'connection' | 'frame'
+
+export function readErrorScope(headers: Headers): ErrorScope | undefined {
+  const value = headers.get('x-error-scope')
+  if (value === undefined || value === 'connection' || value === 'frame') return value
+  throw new StompError('invalid-header', `x-error-scope is ${quote(value)}; it may be connection or frame.`)
+}
+
+/** A header that says yes or no; undefined where it says nothing. What is meant seriously is not to be guessed. */
+export function readFlag(headers: Headers, name: string): boolean | undefined {
+  const value = headers.get(name)
+  if (value === undefined) return undefined
+  if (value === 'true' || value === 'false') return value === 'true'
+  throw new StompError('invalid-header', `${name} is ${quote(value)}; it may be true or false.`)
+}
+
 export function readAckMode(headers: Headers): AckMode {
   const value = headers.get('ack') ?? 'auto'
   if (value === 'auto' || value === 'client' || value === 'client-individual') return value

@@ -51,6 +51,11 @@ export function readPublication(headers: Headers, sender: Sender): Publication {
       case 'AMQ_SCHEDULED_DELAY':
         delay = Math.max(delay, readMilliseconds(name, value))
         break
+      case 'AMQ_SCHEDULED_PERIOD':
+      case 'AMQ_SCHEDULED_REPEAT':
+      case 'AMQ_SCHEDULED_CRON':
+        sender.tell(`The header ${name} of SEND means nothing here: a message is delivered once.`)
+        continue
       case 'JMSXGroupID':
       case 'message_group':
         group = value === '' ? undefined : copy(value)

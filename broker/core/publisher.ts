@@ -57,22 +57,26 @@ export class Publisher<S> {
       if (transaction !== undefined || forward.destination.kind === 'queue') message.detach()
       ops.push({ type: 'send', message })
     }
-    let replies: Promise<Forward | undefined>[] | undefined
-    for (const address of this.house.destinations.sent(destination)) {
+    const addresses = this.house.destinations.sent(destination)
+    // Handlers come last: what is refused has not been handled.
+    const handled: string[] = []
+    for (const address of addresses) {
       if (address.kind !== 'app') {
         add({ destination: this.resolve(address), headers, body })
         continue
       }
-      const forward = this.toApplication(address.shown, headers, body)
-      if (forward instanceof Promise) (replies ??= []).push(forward)
-      else if (forward !== undefined) add(forward)
+      const found = this.find(address.shown)
+      if (found === undefined) continue
+      if (found.rule.handle !== undefined) handled.push(address.shown)
+      else add(this.house.apps.forward(found, this.message('SEND', address.shown, headers, body)))
     }
-    if (replies === undefined) return ops
+    if (handled.length === 0) return ops
     if (transaction !== undefined)
       throw new StompError(
         'unsupported-destination',
         `What ${quote(destination)} answers is not known before COMMIT; send to it outside of transactions.`,
       )
+    const replies = handled.map((path) => this.handle(path, headers, body))
     return Promise.all(replies).then((forwards) => {
       for (const forward of forwards) if (forward !== undefined) add(forward)
       return ops
@@ -80,9 +84,10 @@ export class Publisher<S> {
   }
 
   /** What the application at `path` says to a SUBSCRIBE. */
-  ask(path: string, headers: Headers): Promise<Reply | undefined> | Reply | undefined {
+  ask(path: string, headers: Headers): Promise<Reply | undefined> | undefined {
     const found = this.find(path)
-    return found && this.house.apps.answer(found, this.message('SUBSCRIBE', path, headers, NO_BODY))
+    if (found?.rule.handle === undefined) return undefined
+    return this.house.apps.answer(found, this.message('SUBSCRIBE', path, headers, NO_BODY))
   }
 
   private resolve(address: Destination | Personal): Destination {
@@ -91,11 +96,8 @@ export class Publisher<S> {
       : this.roster.temporary(address.shown)
   }
 
-  private toApplication(
-    path: string,
-    headers: Headers,
-    body: Buffer,
-  ): Forward | Promise<Forward | undefined> | undefined {
+  /** Always a promise, so that no handler's error is missed because of another's. */
+  private async handle(path: string, headers: Headers, body: Buffer): Promise<Forward | undefined> {
     const found = this.find(path)
     return found && this.house.apps.send(found, this.message('SEND', path, headers, body))
   }

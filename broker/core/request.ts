@@ -3,7 +3,7 @@ import type { Overflow, QueueTerms } from '../engine/engine.ts'
 import { StompError } from '../protocol/errors.ts'
 import type { Headers } from '../protocol/frame.ts'
 import { copy, quote } from '../protocol/text.ts'
-import { readAckMode, type AckMode } from './headers.ts'
+import { readAckMode, readFlag, type AckMode } from './headers.ts'
 
 /** How much a client holds unacked. */
 export interface Prefetch {
@@ -81,22 +81,22 @@ export function readRequest(
   defaults: RequestDefaults,
   tell: (warning: string) => void,
 ): Request {
-  for (const name of headers.keys()) {
-    if (!known.has(name)) tell(`The header ${quote(name)} of SUBSCRIBE means nothing here and is ignored.`)
-  }
+  const unknown = [...headers.keys()].filter((name) => !known.has(name))
+  // A few will do: the log says each thing once, and has room for so many.
+  for (const name of unknown.slice(0, 10))
+    tell(`The header ${quote(name)} of SUBSCRIBE means nothing here and is ignored.`)
   return {
     mode: readAckMode(headers),
     prefetch: readPrefetch(headers, defaults),
     selector: headers.get('selector') || undefined,
-    noLocal: isTrue(headers, 'no-local') || isTrue(headers, 'activemq.noLocal'),
-    browse: isTrue(headers, 'browser') ? { end: headers.get('browser-end') !== 'false' } : undefined,
-    exclusive: isTrue(headers, 'exclusive') || isTrue(headers, 'activemq.exclusive'),
+    noLocal: isTrue(headers, 'no-local', 'activemq.noLocal'),
+    browse: readFlag(headers, 'browser') ? { end: readFlag(headers, 'browser-end') ?? true } : undefined,
+    exclusive: isTrue(headers, 'exclusive', 'activemq.exclusive'),
     priority: readPriority(headers),
     durable: readDurable(headers),
     queueName: headers.get('x-queue-name') || undefined,
     terms: readTerms(headers),
-    autoDelete:
-      isTrue(headers, 'auto-delete') || (headers.get('auto-delete') === 'false' ? false : undefined),
+    autoDelete: readFlag(headers, 'auto-delete'),
     deadLetters: readDeadLetters(headers),
   }
 }
@@ -112,7 +112,7 @@ export function readDurable(headers: Headers): string | true | undefined {
     headers.get('durable-subscriber-name') ??
     headers.get('durable')
   if (name !== undefined && name !== '' && name !== 'true' && name !== 'false') return copy(name)
-  return name === 'true' || isTrue(headers, 'persistent') || undefined
+  return name === 'true' || readFlag(headers, 'persistent') || undefined
 }
 
 /** 0 asks for as many as may be. */
@@ -183,9 +183,10 @@ function readOverflow(headers: Headers): Overflow {
 
 function readCount(name: string, value: string): number {
   if (/^\d{1,10}$/.test(value)) return Number(value)
-  throw new StompError('invalid-header', `${name} is ${quote(value)}, not a whole number.`)
+  throw new StompError('invalid-header', `${name} is ${quote(value)}, not a whole number from 0 up.`)
 }
 
-function isTrue(headers: Headers, name: string): boolean {
-  return headers.get(name) === 'true'
+function isTrue(headers: Headers, ...names: readonly string[]): boolean {
+  // All are read, so that each is checked.
+  return names.filter((name) => readFlag(headers, name)).length > 0
 }

@@ -5,7 +5,7 @@ import type { Destination, Destinations } from '../protocol/destination.ts'
 import { StompError } from '../protocol/errors.ts'
 import type { Frame, Headers, Version } from '../protocol/frame.ts'
 import { copy, quote } from '../protocol/text.ts'
-import { Addresses, type AddressLimits, type Identity, type Source } from './addresses.ts'
+import { Addresses, REPLY_TERMS, type AddressLimits, type Identity, type Source } from './addresses.ts'
 import type { Reply } from './app.ts'
 import { required, subscriptionId } from './headers.ts'
 import type { Hub } from './hub.ts'
@@ -40,7 +40,7 @@ export interface RosterHost extends SubscriptionHost {
   /** The same where there is no frame to answer. */
   attempt(act: () => void | Promise<void>): void
   /** What the application at `path` says to a SUBSCRIBE. */
-  ask(path: string, headers: Headers): Promise<Reply | undefined> | Reply | undefined
+  ask(path: string, headers: Headers): Promise<Reply | undefined> | undefined
   /** A subscription is closed: what it still holds goes back. */
   abandon(subscription: QueueSubscription): void
 }
@@ -53,8 +53,8 @@ export class Roster {
   private readonly house: RosterHouse
   private readonly host: RosterHost
   private readonly subscriptions = new Map<string, Subscription>()
-  /** Those to reply queues that the client did not ask for by SUBSCRIBE. */
-  private readonly automatic = new Set<Subscription>()
+  /** Those to reply queues that the client did not ask for by SUBSCRIBE, by its name of the queue. */
+  private readonly automatic = new Map<string, QueueSubscription>()
   private addresses: Addresses
 
   constructor(session: string, house: RosterHouse, host: RosterHost) {
@@ -70,7 +70,7 @@ export class Roster {
   }
 
   get(id: string): Subscription | undefined {
-    return this.subscriptions.get(id)
+    return this.subscriptions.get(id) ?? this.automatic.get(id)
   }
 
   /** The destination behind `/temp-queue/x` or `/temp-topic/x`. */
@@ -80,6 +80,7 @@ export class Roster {
 
   /** The connection takes more. */
   resume(): void {
+    for (const subscription of this.automatic.values()) subscription.resume()
     for (const subscription of this.subscriptions.values()) {
       subscription.resume()
       if (!this.host.pressed) continue
@@ -93,11 +94,13 @@ export class Roster {
   /** Nothing more is delivered, but what was may still be acked. */
   close(): void {
     for (const subscription of this.subscriptions.values()) subscription.close()
+    for (const subscription of this.automatic.values()) subscription.close()
   }
 
   clear(): void {
     this.close()
     this.subscriptions.clear()
+    this.automatic.clear()
   }
 
   removeReplyQueues(): void {
@@ -112,8 +115,6 @@ export class Roster {
     const id = subscriptionId(frame, version)
     const request = readRequest(headers, this.house.options, (warning) => this.house.tell(warning))
     const source = this.addresses.source(name, id, request)
-    const automatic = this.subscriptions.get(name)
-    if (automatic !== undefined && this.automatic.has(automatic)) this.closeSubscription(automatic)
     if (this.subscriptions.has(id)) {
       // 1.2, SUBSCRIBE id Header: ids of one connection must differ.
       throw new StompError(
@@ -123,7 +124,41 @@ export class Roster {
     }
     const subscription = this.subscription(id, source, request, headers)
     if (!(subscription instanceof QueueSubscription) || subscription.mode === 'auto') this.unledgered = true
-    this.add(subscription, frame)
+    this.checkRoom()
+    const opened = subscription.open()
+    this.subscriptions.set(id, subscription)
+    // The id may be another's by the time a promise settles.
+    const current = (): boolean => this.subscriptions.get(id) === subscription
+    this.host.finish(
+      frame,
+      opened,
+      () => {
+        if (!current()) return
+        if (subscription instanceof QueueSubscription) this.takeOver(subscription)
+        subscription.start()
+      },
+      () => {
+        if (current()) this.closeSubscription(subscription)
+      },
+    )
+  }
+
+  /** What the client subscribes to itself comes under its own id alone. */
+  private takeOver({ queue }: QueueSubscription): void {
+    for (const [name, automatic] of this.automatic) {
+      if (automatic.queue !== queue) continue
+      this.automatic.delete(name)
+      automatic.close()
+    }
+  }
+
+  private checkRoom(): void {
+    const { maxSubscriptions } = this.house.options
+    if (this.subscriptions.size + this.automatic.size < maxSubscriptions) return
+    throw new StompError(
+      'subscription-limit',
+      `A client may have at most ${maxSubscriptions} subscriptions (limit max-subscriptions).`,
+    )
   }
 
   private subscription(id: string, source: Source, request: Request, headers: Headers): Subscription {
@@ -153,42 +188,31 @@ export class Roster {
     return new QueueSubscription(id, mode, queue, terms, sharing, this.host, engine)
   }
 
-  /** Opens a subscription and answers the frame that asked for it, if one did. */
-  private add(subscription: Subscription, frame?: Frame): void {
-    const { maxSubscriptions } = this.house.options
-    if (this.subscriptions.size >= maxSubscriptions) {
-      throw new StompError(
-        'subscription-limit',
-        `A client may have at most ${maxSubscriptions} subscriptions (limit max-subscriptions).`,
-      )
-    }
-    const opened = subscription.open()
-    this.subscriptions.set(subscription.id, subscription)
-    this.host.finish(
-      frame,
-      opened,
-      () => subscription.start(),
-      () => this.subscriptions.delete(subscription.id),
-    )
-  }
-
   /** What this client calls `replyTo`, as others are to call it. Replies come without a SUBSCRIBE, as with RabbitMQ. */
   replyAddress(replyTo: string): string {
     const address = this.addresses.replyAddress(replyTo)
-    if (!address.startsWith('/reply-queue/') || address === replyTo) return address
+    if (!address.startsWith('/reply-queue/') || address === replyTo || this.automatic.has(replyTo))
+      return address
     for (const other of this.subscriptions.values()) {
       if (other instanceof QueueSubscription && other.queue === address) return address
     }
-    const request = readRequest(NO_HEADERS, this.house.options, (warning) => this.house.tell(warning))
-    const subscription = this.subscription(
-      copy(replyTo),
-      this.addresses.source(replyTo, '', request),
-      request,
-      NO_HEADERS,
+    this.checkRoom()
+    const name = copy(replyTo)
+    const { prefetch } = readRequest(NO_HEADERS, this.house.options, () => {})
+    const sharing = { prefetch, filter: undefined, keeps: undefined, exclusive: false, priority: 0 }
+    const subscription = new QueueSubscription(
+      name,
+      'auto',
+      address,
+      REPLY_TERMS,
+      sharing,
+      this.host,
+      this.house.engine,
     )
-    this.add(subscription)
-    this.automatic.add(subscription)
+    const opened = subscription.open()
+    this.automatic.set(name, subscription)
     this.unledgered = true
+    this.host.finish(undefined, opened, () => subscription.start())
     return address
   }
 
@@ -197,7 +221,7 @@ export class Roster {
     // ActiveMQ's clients delete a durable subscription by its name alone.
     const named = typeof durable === 'string' && !frame.headers.has('id')
     const id = named ? '' : subscriptionId(frame, version)
-    const subscription = this.subscriptions.get(id)
+    const subscription = this.get(id)
     const queue = durable === undefined ? undefined : this.durableQueue(durable, subscription, frame)
     // An unknown id is what a second unsubscribe() of a client looks like: the end it wants is reached.
     if (subscription !== undefined) this.closeSubscription(subscription)
@@ -211,16 +235,16 @@ export class Roster {
     subscription: Subscription | undefined,
     { headers }: Frame,
   ): string | undefined {
-    if (durable !== true) return this.addresses.durableQueue(durable)
-    if (subscription instanceof QueueSubscription)
+    // It may have a queue of another name, by x-queue-name.
+    if (subscription instanceof QueueSubscription && (durable === true || subscription.durable))
       return subscription.durable ? subscription.queue : undefined
+    if (durable !== true) return this.addresses.durableQueue(durable)
     const [id, destination] = [headers.get('id'), headers.get('destination')]
     return id && destination && this.addresses.durableQueue(this.addresses.durableName(id, destination))
   }
 
   private closeSubscription(subscription: Subscription): void {
-    this.subscriptions.delete(subscription.id)
-    this.automatic.delete(subscription)
+    if (!this.subscriptions.delete(subscription.id)) this.automatic.delete(subscription.id)
     // Cancel before release, or the subscription is handed what it just gave back.
     subscription.close()
     if (subscription instanceof QueueSubscription) this.host.abandon(subscription)

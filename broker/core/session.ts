@@ -20,7 +20,7 @@ import { copy, quote } from '../protocol/text.ts'
 import type { Connection, Receiver } from '../transport/connection.ts'
 import type { AddressLimits } from './addresses.ts'
 import type { Apps, Reply } from './app.ts'
-import { ackId, readHeartbeat, required } from './headers.ts'
+import { ackId, readErrorScope, readFlag, readHeartbeat, required, type ErrorScope } from './headers.ts'
 import { agree, Heartbeat, type Ticker, type Ticking } from './heartbeat.ts'
 import type { Hub } from './hub.ts'
 import { EVERYTHING, Inbox, type InboxHost } from './inbox.ts'
@@ -34,6 +34,9 @@ import {
 } from './subscription.ts'
 import { Transactions, type Transaction, type TransactionLimits } from './transaction.ts'
 import { Share, type Turns } from './turns.ts'
+
+/** What a transaction holds back until its end. */
+const holds: ReadonlySet<Command> = new Set(['SEND', 'ACK', 'NACK'])
 
 /** Messages of queues one session may be handed in a turn of the event loop, before the others get theirs. */
 const DELIVERIES_A_TURN = 256
@@ -63,8 +66,6 @@ export interface SessionOptions extends FrameLimits, TransactionLimits, AddressL
   /** The `server` header of CONNECTED; empty for none. */
   readonly server: string
 }
-
-export type ErrorScope = 'connection' | 'frame'
 
 /** The house a session lives in. */
 export interface SessionHost {
@@ -237,6 +238,7 @@ export class Session implements Receiver, InboxHost, RosterHost, Ticking {
       )
     }
     const { options } = this.host
+    const scope = readErrorScope(headers)
     const host = headers.get('host') ?? ''
     if (/^\/./.test(host))
       this.host.tell(
@@ -259,7 +261,7 @@ export class Session implements Receiver, InboxHost, RosterHost, Ticking {
     this.publisher.user = user
     // Spring says it, and stompjs applications read it.
     if (user !== '') connected.push(['user-name', user])
-    if (headers.get('x-error-scope') === 'frame') this.scope = 'frame'
+    if (scope !== undefined) this.scope = scope
     if (this.scope === 'frame') connected.push(['x-error-scope', 'frame'])
     if (options.server !== '') connected.push(['server', options.server])
     // ActiveMQ and Artemis answer CONNECT's receipt and request-id on CONNECTED.
@@ -295,7 +297,7 @@ export class Session implements Receiver, InboxHost, RosterHost, Ticking {
     // 1.2, NACK: it concerns one message in client-individual and, like ACK, all before it in client mode.
     const taken = this.ledger.take(entry, entry.subscription.mode === 'client')
     // RabbitMQ: it is not to be tried again.
-    const refusal = frame.headers.get('requeue') === 'false' ? 'reject' : 'nack'
+    const refusal = readFlag(frame.headers, 'requeue') === false ? 'reject' : 'nack'
     const type = frame.command === 'ACK' ? 'ack' : refusal
     const ops = taken.map(({ delivery }): Op => ({ type, delivery }))
     this.submit(frame, transaction, ops, taken)
@@ -348,12 +350,13 @@ export class Session implements Receiver, InboxHost, RosterHost, Ticking {
 
   private disconnect(frame: Frame): void {
     this.retire('disconnecting')
+    this.waited = 0
+    this.host.ticker.add(this)
     // 1.2, DISCONNECT: its receipt tells that everything before it was received.
     this.afterPending(() => {
       if (this.state === 'ended') return
       this.receipt(frame)
       this.waited = 0
-      this.host.ticker.add(this)
     })
   }
 
@@ -497,7 +500,7 @@ export class Session implements Receiver, InboxHost, RosterHost, Ticking {
     if (!explicit && !subscription.auto) this.give([{ type: 'ack', delivery }])
   }
 
-  ask(path: string, headers: Headers): Promise<Reply | undefined> | Reply | undefined {
+  ask(path: string, headers: Headers): Promise<Reply | undefined> | undefined {
     return this.publisher.ask(path, headers)
   }
 
@@ -594,9 +597,10 @@ export class Session implements Receiver, InboxHost, RosterHost, Ticking {
   }
 
   /** A transaction that lacks one of its frames is not to be committed without it. */
-  private doom({ headers }: Frame): void {
+  private doom({ command, headers }: Frame): void {
     const id = headers.get('transaction')
-    if (id !== undefined && this.transactions.has(id)) this.giveBack(this.transactions.end(id).taken)
+    if (id !== undefined && holds.has(command) && this.transactions.has(id))
+      this.giveBack(this.transactions.end(id).taken)
   }
 
   // --- the end --------------------------------------------------------------------------------

@@ -50,6 +50,8 @@ export class TopicSubscription implements Subscriber, Common {
   private readonly filter: Filter
   private readonly host: SubscriptionHost
   private readonly hub: Hub
+  /** What the topics retain and the client has not got yet, by name. */
+  private backlog: Map<string, Message> | undefined
 
   constructor(
     id: string,
@@ -75,18 +77,36 @@ export class TopicSubscription implements Subscriber, Common {
   }
 
   deliver(message: Message): void {
-    if (this.filter === undefined || this.filter(message)) this.host.publish(this, message)
+    // What is retained of this topic is old news now.
+    this.backlog?.delete(message.destination.name)
+    this.pass(message)
   }
 
   start(): void {
     for (const interest of this.interests) {
-      for (const message of this.hub.retained(interest)) this.deliver(message)
+      for (const message of this.hub.retained(interest)) {
+        this.backlog ??= new Map()
+        this.backlog.set(message.destination.name, message)
+      }
     }
+    this.resume()
   }
 
-  resume(): void {}
+  resume(): void {
+    for (const [name, message] of this.backlog ?? []) {
+      if (this.host.pressed) return
+      this.backlog?.delete(name)
+      this.pass(message)
+    }
+    this.backlog = undefined
+  }
+
+  private pass(message: Message): void {
+    if (this.filter === undefined || this.filter(message)) this.host.publish(this, message)
+  }
 
   close(): void {
+    this.backlog = undefined
     for (const interest of this.interests) this.hub.remove(interest, this)
   }
 }
@@ -269,8 +289,11 @@ export class BrowseSubscription implements Common {
       const { pages } = this
       const result = await pages.next()
       if (this.pages !== pages) return
-      if (result.done !== true) this.page = result.value.values()
-      else {
+      if (result.done !== true) {
+        this.page = result.value.values()
+        // A selector may have to look at many.
+        await new Promise((resolve) => setImmediate(resolve))
+      } else {
         this.close()
         if (this.ends) this.host.show(this, undefined)
       }
@@ -283,14 +306,14 @@ export class AppSubscription implements Common {
   readonly id: string
   readonly mode = 'auto'
   private readonly destination: string
-  private readonly ask: () => Promise<Reply | undefined> | Reply | undefined
+  private readonly ask: () => Promise<Reply | undefined> | undefined
   private readonly host: SubscriptionHost
   private reply: Reply | undefined
 
   constructor(
     id: string,
     destination: string,
-    ask: () => Promise<Reply | undefined> | Reply | undefined,
+    ask: () => Promise<Reply | undefined> | undefined,
     host: SubscriptionHost,
   ) {
     this.id = id
@@ -300,9 +323,7 @@ export class AppSubscription implements Common {
   }
 
   open(): void | Promise<void> {
-    const reply = this.ask()
-    if (!(reply instanceof Promise)) this.reply = reply
-    else return reply.then((late) => void (this.reply = late))
+    return this.ask()?.then((reply) => void (this.reply = reply))
   }
 
   start(): void {
@@ -311,10 +332,7 @@ export class AppSubscription implements Common {
   }
 
   resume(): void {}
-
-  close(): void {
-    this.reply = undefined
-  }
+  close(): void {}
 }
 
 export type Subscription = TopicSubscription | QueueSubscription | BrowseSubscription | AppSubscription

@@ -64,7 +64,8 @@ export class Destinations {
       checkText(name)
       list = name.split(/,(?=\/)/).map((each) => this.sentTo(each))
       if (this.known.size >= KNOWN) this.known.clear()
-      this.known.set(name, list)
+      // Composites can be many, of the same few names.
+      if (list.length === 1) this.known.set(name, list)
     }
     return list
   }
@@ -74,6 +75,7 @@ export class Destinations {
     const name = copy(text)
     checkText(name)
     const address = this.read(name)
+    if (name.includes(',/')) throw unsupported(`${quote(name)} is several destinations; SUBSCRIBE to each.`)
     const pattern = isPattern(address.shown)
     switch (address.kind) {
       case 'topic':
@@ -212,7 +214,8 @@ function toUser(shown: string): Destination {
 
 /** How a user's name stands in the names that routing goes by: as one segment, and as no pattern. */
 export function userKey(name: string): string {
-  return encodeURIComponent(name).replace(/^~/, '%7E').replaceAll('*', '%2A')
+  // A copy is well-formed: half a surrogate pair has no encoding.
+  return encodeURIComponent(copy(name)).replace(/^~/, '%7E').replaceAll('*', '%2A')
 }
 
 function decode(text: string): string {

@@ -26,6 +26,7 @@ const table = {
   'transaction-limit': { message: 'transaction over a limit', close: 1008, spares: true },
   'unknown-ack': { message: 'unknown ack id', close: 1002 },
   'queue-full': { message: 'queue full', close: 1008, spares: true },
+  'queue-terms': { message: 'queue has other terms', close: 1008, spares: true },
   'retained-limit': { message: 'too many retained messages', close: 1008, spares: true },
   'schedule-full': { message: 'too many delayed messages', close: 1008, spares: true },
   'binary-over-text': { message: 'message is not text', close: 1003 },

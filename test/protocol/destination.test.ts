@@ -253,6 +253,11 @@ describe('several in one SEND', () => {
     expect(refusal(() => names(',/topic/a'))).toBe('invalid-destination')
   })
 
+  test('a SUBSCRIBE names one', () => {
+    expect(refusal(() => new Destinations().subscribed('/queue/a,/queue/b'))).toBe('unsupported-destination')
+    expect(new Destinations().subscribed('/topic/a,b')).toMatchObject({ interest: '/topic/a,b' })
+  })
+
   test('all of them together are as long as one may be', () => {
     const first = `/topic/${'a'.repeat(200)}`
     const text = `${first},/topic/${'b'.repeat(MAX_DESTINATION - first.length - 8)}`

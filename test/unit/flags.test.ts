@@ -196,6 +196,10 @@ describe('every option', () => {
     expect(complaints(['--app', '/nowhere/rules.json'])[0]).toMatch(/It must be a JSON file: ENOENT/)
     await writeFile(`${rules}.bad`, '{"/app/x":')
     expect(complaints(['--app', `${rules}.bad`])[0]).toMatch(/It must be a JSON file: .*JSON/)
+    for (const text of ['["/app/x"]', 'null', '5']) {
+      await writeFile(`${rules}.odd`, text)
+      expect(complaints(['--app', `${rules}.odd`])[0]).toContain('It must hold an object')
+    }
     expect(complaints([], { STOMP_BROKER_APP: `${rules}.bad` })[0]).toMatch(/^STOMP_BROKER_APP: .*JSON file/)
   })
 

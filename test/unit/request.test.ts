@@ -104,12 +104,24 @@ test.each([
   ['x-max-length', 'x'],
   ['x-message-ttl', '-5'],
   ['ack', 'maybe'],
+  ['browser', 'yes'],
+  ['exclusive', '1'],
+  ['activemq.exclusive', ''],
+  ['no-local', 'TRUE'],
+  ['auto-delete', 'no'],
+  ['persistent', 'yes'],
 ])('%s:%s is refused', (name, value) => {
   expect(refusal(() => read({ [name]: value }))).toBe('invalid-header')
 })
 
 test('x-overflow of an unknown kind is refused', () => {
   expect(refusal(() => read({ 'x-max-length': '1', 'x-overflow': 'explode' }))).toBe('invalid-header')
+})
+
+test('of many that mean nothing a few are told of', () => {
+  const tell = vi.fn<(warning: string) => void>()
+  read(Object.fromEntries(Array.from({ length: 100 }, (_, index) => [`x-${index}`, ''])), tell)
+  expect(tell).toHaveBeenCalledTimes(10)
 })
 
 test('a header that means nothing is told of by its name, not by its value', () => {
