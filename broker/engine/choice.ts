@@ -58,8 +58,8 @@ export class Choice {
   insert(entry: Entry): void {
     if (this.offered === undefined && this.hungry.size === 0) this.offered = entry
     else this.stir()
-    if (entry.rank <= this.highest) this.latecomers.add(entry.rank)
-    else this.highest = entry.rank
+    if (entry.rank > this.highest) this.highest = entry.rank
+    else if (this.views.size > 0) this.latecomers.add(entry.rank)
     this.ranking.insert(entry)
     const { group } = entry.message.terms
     if (group !== undefined) this.groups.wait(group, entry)
@@ -140,7 +140,7 @@ export class Choice {
         this.remember(consumption)
       } else if (this.queue.expired(entry)) {
         return true
-      } else if (entry.refusedBy === consumption && this.hungry.size > 1) {
+      } else if (entry.refusedBy === consumption && this.isForAnother(entry, consumption)) {
         // Whoever else is hungry comes first; the earliest of such messages is for nobody else.
         const view = this.view(consumption)
         if (entry.rank <= view.reached) view.missed.push(entry.rank)
@@ -152,6 +152,11 @@ export class Choice {
       }
     }
     return refuser !== undefined && refused !== undefined && this.give(refused, refuser)
+  }
+
+  private isForAnother(entry: Entry, consumption: LocalConsumption): boolean {
+    for (const other of this.hungry) if (other !== consumption && this.suits(entry, other)) return true
+    return false
   }
 
   private inTurn(): Iterable<LocalConsumption> {
@@ -172,6 +177,7 @@ export class Choice {
 
   private takeOut(entry: Entry, taker: LocalConsumption | undefined): void {
     this.ranking.remove(entry)
+    if (this.ranking.size === 0) this.latecomers.clear()
     const { group } = entry.message.terms
     if (group !== undefined) this.groups.leave(group, entry, taker)
   }
@@ -185,12 +191,11 @@ export class Choice {
 
   /** The first message for a consumer of those it has not looked at. */
   private look(consumption: LocalConsumption): Entry | undefined {
-    const view = this.view(consumption)
-    if (this.groups.size === 0 && consumption.consumer?.accepts === undefined) {
-      view.reached = 0
-      view.missed.clear()
+    if (this.takesAny(consumption)) {
+      this.views.delete(consumption)
       return this.first()
     }
+    const view = this.view(consumption)
     this.catchUp(view)
     // What it missed is before all that it has not reached.
     for (let rank = view.missed.shift(); rank !== undefined; rank = view.missed.shift()) {
@@ -230,10 +235,16 @@ export class Choice {
 
   /** It has looked at everything there is. */
   private remember(consumption: LocalConsumption): void {
+    if (this.takesAny(consumption)) return void this.views.delete(consumption)
     const view = this.view(consumption)
     view.reached = this.highest
     view.seen = this.latecomers.end
     view.missed.clear()
+  }
+
+  /** The first is for it: it has nothing to remember. */
+  private takesAny({ consumer }: LocalConsumption): boolean {
+    return this.groups.size === 0 && consumer?.accepts === undefined
   }
 
   private view(consumption: LocalConsumption): View {

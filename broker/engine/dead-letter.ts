@@ -12,66 +12,99 @@ const reasons = {
 export type Reason = keyof typeof reasons
 
 /** They asked for what is over: a dead letter neither expires nor waits because its sender said so. */
-const past: ReadonlySet<string> = new Set(['expires', 'expiration', 'ttl', 'x-delay', 'AMQ_SCHEDULED_DELAY'])
+const over: ReadonlySet<string> = new Set(['expires', 'expiration', 'ttl', 'x-delay', 'AMQ_SCHEDULED_DELAY'])
 
 /** What a header costs in memory beside its text, roughly. */
 const HEADER_OVERHEAD = 64
 
 const PREFIX = '/queue/DLQ.'
 
+/** What a dead letter has been through. */
+interface Past {
+  readonly origin: string
+  readonly firstQueue: string
+  readonly firstReason: string
+  /** The queues it died in by itself since a client refused it last. */
+  readonly path: readonly string[]
+  /** It was sent to a topic by itself since then. */
+  readonly spread: boolean
+}
+
 /** A message that nobody was to have, or could take, on its way to where somebody looks after it. */
 export class DeadLetter extends Message {
-  private readonly origin: string
-  private readonly firstQueue: string
-  private readonly firstReason: string
-  /** The queues it left since a client refused it last. */
-  readonly path: readonly string[]
+  private readonly past: Past
 
-  constructor(
+  private constructor(id: string, message: Message, past: Past) {
+    const { destination, headers, body, size, terms } = message
+    super(id, destination, headers, body, size, terms)
+    this.past = past
+  }
+
+  /** Of a message that died in a queue. */
+  static of(
     id: string,
     destination: Destination,
     message: Message,
     queue: string,
     reason: Reason,
     deliveries: number,
-  ) {
-    const earlier = message instanceof DeadLetter ? message : undefined
-    const origin = earlier?.origin ?? message.destination.shown
-    const firstQueue = earlier?.firstQueue ?? bare(queue)
-    const firstReason = earlier?.firstReason ?? reasons[reason]
+  ): DeadLetter {
+    const earlier = message instanceof DeadLetter ? message.past : undefined
+    const since = isAutomatic(reason) ? earlier : undefined
+    const past: Past = {
+      origin: earlier?.origin ?? message.destination.shown,
+      firstQueue: earlier?.firstQueue ?? bare(queue),
+      firstReason: earlier?.firstReason ?? reasons[reason],
+      path: isAutomatic(reason) ? [...(since?.path ?? []), queue] : [],
+      spread: isAutomatic(reason) && (since?.spread === true || destination.kind === 'topic'),
+    }
     const added = [
-      ['original-destination', origin],
+      ['original-destination', past.origin],
       ['dead-letter-reason', reason],
       ['dead-letter-deliveries', String(deliveries)],
       // Those of RabbitMQ, whose queues are behind an exchange without a name.
       ['x-first-death-exchange', ''],
-      ['x-first-death-queue', firstQueue],
-      ['x-first-death-reason', firstReason],
+      ['x-first-death-queue', past.firstQueue],
+      ['x-first-death-reason', past.firstReason],
     ] as const
     const headers = new Map(message.headers)
-    for (const name of past) headers.delete(name)
+    for (const name of over) headers.delete(name)
     let { size } = message
     for (const [name, value] of added) {
+      const before = headers.get(name)
       headers.set(name, value)
-      size += name.length + value.length + HEADER_OVERHEAD
+      size += value.length - (before?.length ?? -name.length - HEADER_OVERHEAD)
     }
     const terms = { ...message.terms, expires: 0, delay: 0, retain: undefined }
-    super(id, destination, headers, message.body, size, terms)
-    this.origin = origin
-    this.firstQueue = firstQueue
-    this.firstReason = firstReason
-    this.path = [...(isAutomatic(reason) ? (earlier?.path ?? []) : []), queue]
+    return new DeadLetter(id, new Message(id, destination, headers, message.body, size, terms), past)
+  }
+
+  override copy(id: string): DeadLetter {
+    return new DeadLetter(id, this, this.past)
+  }
+
+  /** Whether it died in the queue already, and nobody did anything since. */
+  died(queue: string): boolean {
+    return this.past.path.includes(queue)
+  }
+
+  /**
+   * Whether it would go round, or become more and more, with nobody doing anything, if it died once
+   * more: topics copy it to many queues, and it takes that way once.
+   */
+  goesOn(queue: string, grave: Destination): boolean {
+    return this.died(queue) || (this.past.spread && grave.kind === 'topic')
   }
 }
 
-/** Whether it can go round in circles without anybody doing anything. */
+/** Whether a message dies of it without anybody doing anything. */
 function isAutomatic(reason: Reason): boolean {
   return reason === 'expired' || reason === 'queue-full'
 }
 
-/** Whether the message came round in a circle. */
-export function returns(message: Message, queue: string, reason: Reason): boolean {
-  return isAutomatic(reason) && message instanceof DeadLetter && message.path.includes(queue)
+/** Whether a message that dies in a queue is not to go on to its grave. */
+export function returns(message: Message, queue: string, reason: Reason, grave: Destination): boolean {
+  return isAutomatic(reason) && message instanceof DeadLetter && message.goesOn(queue, grave)
 }
 
 export function isDeadLetterQueue(queue: string): boolean {

@@ -37,11 +37,14 @@ export interface Engine {
   watch(interest: Interest): void | Promise<void>
   /** The last one is gone. */
   unwatch(interest: Interest): void
-  /** What is retained of these topics, oldest first. */
+  /** What is retained of these topics, the topic that was first to retain first; nobody else renders the messages. */
   retained(interest: Interest): readonly Message[]
   /**
-   * Sets the terms of a queue, made if it is not there. Of a queue with terms only `topics` and
-   * `selector` are changed. A queue that starts to listen to topics gets what they retain first.
+   * Sets the terms of a queue, made if it is not there. One that has terms or messages keeps what
+   * others made of it: it takes no terms, except that `maxPriority` alone is given to messages that
+   * wait without terms, and that a durable subscription may change its `topics` and `selector`.
+   * Throws `queue-terms` where other topics than its own are asked of it.
+   * A queue that starts to listen to topics gets what they retain first.
    */
   declare(queue: string, terms: QueueTerms): void | Promise<void>
   /**

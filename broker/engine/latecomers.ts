@@ -22,6 +22,13 @@ export class Latecomers {
     this.ranks.push(rank)
   }
 
+  /** All of them have gone. */
+  clear(): void {
+    if (this.ranks.length === 0) return
+    this.dropped += this.ranks.length
+    this.ranks = []
+  }
+
   /** Those after the first `count`; undefined if they are not listed any more. */
   since(count: number): readonly number[] | undefined {
     if (count < this.dropped) return undefined

@@ -1,10 +1,11 @@
-import { Message, type Op } from '../model/message.ts'
+import type { Message, Op } from '../model/message.ts'
 import { parseSelector, type Selector } from '../model/selector.ts'
 import type { Stats } from '../model/stats.ts'
 import { Subscriptions } from '../model/subscriptions.ts'
 import type { Destination } from '../protocol/destination.ts'
 import { StompError } from '../protocol/errors.ts'
 import { interestKey, type Interest } from '../protocol/pattern.ts'
+import { quote } from '../protocol/text.ts'
 import { DeadLetter, deadLetterQueue, isDeadLetterQueue, returns, type Reason } from './dead-letter.ts'
 import type { Consumer, Consumption, Engine, EngineHost, QueueInfo, QueueTerms, Settling } from './engine.ts'
 import type { Entry } from './entry.ts'
@@ -62,15 +63,8 @@ export class LocalEngine implements Engine, House {
   }
 
   commit(ops: readonly Op[]): void | Settling {
-    if (!this.isSimple(ops)) {
-      const loads = this.measure(ops)
-      const lacking = this.findLacking(ops, loads)
-      if (this.senders.size > 0) {
-        // Nobody overtakes those who wait already.
-        for (const name of loads.keys()) if (this.senders.has(name)) lacking.add(name)
-      }
-      if (lacking.size > 0) return this.wait(lacking, ops, loads)
-    }
+    const settling = this.isSimple(ops) ? undefined : this.check(ops)
+    if (settling !== undefined) return settling
     for (const op of ops) this.apply(op)
     this.admitSenders()
   }
@@ -86,21 +80,23 @@ export class LocalEngine implements Engine, House {
 
   declare(name: string, terms: QueueTerms): void {
     const existing = this.queues.get(name)
-    const first = existing?.terms === undefined
+    const fresh = existing === undefined || takesTerms(existing, terms)
     const { topics, selector } = terms
     const accepts = selector === undefined ? undefined : parseSelector(selector)
-    const durable = topics !== undefined && (first ? terms : existing.terms)?.lasting === true
-    if (durable && !this.isDurable(existing)) this.checkDurables()
+    if (!fresh && topics !== undefined) checkListener(existing, topics, terms)
+    if (fresh && topics !== undefined && terms.lasting) this.checkDurables()
     const queue = existing ?? this.queue(name)
-    if (this.isDurable(queue)) this.durables--
-    const before = queue.terms
-    if (before === undefined) queue.declare(terms)
-    else if (topics !== undefined) queue.declareTopics(topics, selector)
-    if (this.isDurable(queue)) this.durables++
+    const listens = topics !== undefined && (fresh || (isDurable(queue.terms) && terms.lasting === true))
+    if (fresh) {
+      if (isDurable(terms)) this.durables++
+      queue.declare(terms)
+    } else if (listens) {
+      queue.declareTopics(topics, selector)
+    }
     // Who was handed something just now may have removed it.
     if (this.queues.get(name) !== queue) return
     this.startLife(queue)
-    if (topics !== undefined) this.listen(queue, topics, accepts)
+    if (listens) this.listen(queue, topics, accepts)
     // Other bounds may hold now.
     this.roomy.add(name)
     this.admitSenders()
@@ -153,7 +149,7 @@ export class LocalEngine implements Engine, House {
     const { message } = entry
     const grave = this.grave(queue, message, reason)
     if (grave === undefined || host === undefined) return 'nowhere'
-    const letter = new DeadLetter(host.mint(), grave, message, queue.name, reason, deliveries)
+    const letter = DeadLetter.of(host.mint(), grave, message, queue.name, reason, deliveries)
     if (grave.kind === 'queue' && !this.makeRoom(grave.name, letter)) return 'full'
     queue.drop(entry)
     this.stats.deadLetters++
@@ -176,17 +172,22 @@ export class LocalEngine implements Engine, House {
     if (declared === null) return undefined
     if (declared === undefined && !this.settings.deadLetters) return undefined
     const grave = declared ?? deadLetterQueue(queue.name)
-    if (grave.name === queue.name || returns(message, queue.name, reason)) return undefined
+    if (grave.name === queue.name || returns(message, queue.name, reason, grave)) return undefined
     return this.isGone(grave) ? undefined : grave
   }
 
-  /** A full queue takes a dead letter only if what it drops for it is lost there anyway: so nothing goes on and on. */
   private makeRoom(name: string, { size }: Message): boolean {
+    if (!this.takesLetters(name, 1, size)) return false
     const queue = this.queues.get(name)
-    if (this.fits(name, 1, size)) return true
-    if (queue === undefined || !this.dropsFreely(queue)) return false
-    while (!queue.fits(1, size)) if (!queue.dropOldest()) return false
+    while (queue !== undefined && !queue.fits(1, size) && queue.loseOldest());
     return true
+  }
+
+  /** A full queue takes dead letters only if what it drops for them is lost there anyway: so nothing goes on and on. */
+  private takesLetters(name: string, messages: number, bytes: number): boolean {
+    if (this.fits(name, messages, bytes)) return true
+    const queue = this.queues.get(name)
+    return queue !== undefined && this.dropsFreely(queue) && queue.excess(messages, bytes) !== undefined
   }
 
   private dropsFreely(queue: Queue): boolean {
@@ -247,7 +248,10 @@ export class LocalEngine implements Engine, House {
     const listeners = this.listeners.match(message.destination.name)
     if (listeners.length === 0) return
     message.detach()
-    for (const listener of listeners) this.keep(listener, message)
+    for (const listener of listeners) {
+      if (message instanceof DeadLetter && message.died(listener.queue.name)) continue
+      this.keep(listener, message)
+    }
   }
 
   private postpone(message: Message): void {
@@ -269,17 +273,18 @@ export class LocalEngine implements Engine, House {
   private keep({ queue, accepts }: Listener, message: Message): void {
     if (accepts !== undefined && !accepts(message)) return
     const { name } = queue
-    if (!queue.fits(1, message.size)) queue.sweep()
+    const fits = (): boolean => queue.fits(1, message.size)
+    // What becomes a dead letter is left to the timer: it may be sent to the same topic.
+    if (!queue.terms?.deadLetters) queue.sweep(fits)
     if (!this.couldFit(name, 1, message.size) || queue.excess(1, message.size) === undefined) {
       this.stats.dropped++
       return
     }
-    while (!queue.fits(1, message.size) && queue.loseOldest());
+    while (!fits() && queue.loseOldest());
     // Who got what was dropped may have removed the queue.
     if (this.queues.get(name) !== queue || this.host === undefined) return
-    const { destination, headers, body, size, terms } = message
     // Under an id of its own: one client may have it from several queues, and acks each.
-    queue.push(new Message(this.host.mint(), destination, headers, body, size, terms), 0)
+    queue.push(message.copy(this.host.mint()), 0)
   }
 
   // --- room -----------------------------------------------------------------------------------
@@ -293,6 +298,29 @@ export class LocalEngine implements Engine, House {
     if (this.senders.size > 0) return false
     if (destination.kind === 'topic') return terms.delay === 0 && terms.retain === undefined
     return this.queues.get(destination.name)?.fits(1, size) ?? false
+  }
+
+  /** Throws where the batch is refused; undefined if it is to be applied now. */
+  private check(ops: readonly Op[]): Settling | undefined {
+    const loads = this.measure(ops)
+    let settling: Settling | undefined
+    try {
+      const lacking = this.findLacking(ops, loads)
+      if (this.senders.size > 0) {
+        // Nobody overtakes those who wait already, unless it takes no more room than it leaves.
+        for (const [name, load] of loads) {
+          if (this.senders.has(name) && !this.queues.get(name)?.isRepaid(load, ops)) lacking.add(name)
+        }
+      }
+      if (lacking.size === 0) return undefined
+      settling = this.wait(lacking, ops, loads)
+    } catch (error) {
+      // What had expired made room for others.
+      this.admitSenders()
+      throw error
+    }
+    this.admitSenders()
+    return settling
   }
 
   private measure(ops: readonly Op[]): Loads {
@@ -315,11 +343,15 @@ export class LocalEngine implements Engine, House {
     const lacking = new Set<string>()
     const letters = new Map<string, Load>()
     for (const [name, { messages, bytes }] of loads) {
-      if (this.fits(name, messages, bytes)) continue
+      const fits = (): boolean => this.fits(name, messages, bytes)
+      if (fits()) continue
+      this.sweep(name, fits)
+      if (fits()) continue
       const queue = this.queues.get(name)
-      queue?.sweep()
-      if (this.fits(name, messages, bytes)) continue
       const policy = queue?.overflow ?? this.settings.overflow(name)
+      // What it acks itself makes room as well; it would wait for that for ever.
+      const left = policy === 'drop-oldest' ? undefined : queue?.roomLeftBy(ops)
+      if (left && this.fits(name, messages - left.messages, bytes - left.bytes)) continue
       if (policy === 'refuse' || !this.couldFit(name, messages, bytes)) throw this.full(name, bytes)
       if (policy === 'block') lacking.add(name)
       else this.planDrops(name, queue?.excess(messages, bytes), bytes, letters)
@@ -327,11 +359,17 @@ export class LocalEngine implements Engine, House {
     for (const [name, { messages, bytes }] of letters) {
       const load = loads.get(name)
       const sum = bytes + (load?.bytes ?? 0)
-      const queue = this.queues.get(name)
-      if (this.fits(name, messages + (load?.messages ?? 0), sum)) continue
-      if (queue === undefined || !this.dropsFreely(queue)) throw this.full(name, sum)
+      if (!this.takesLetters(name, messages + (load?.messages ?? 0), sum)) throw this.full(name, sum)
     }
     return lacking
+  }
+
+  private sweep(name: string, enough: () => boolean): void {
+    const queue = this.queues.get(name)
+    if (queue === undefined) return
+    const before = queue.size
+    queue.sweep(enough)
+    if (queue.size < before) this.reclaim(queue)
   }
 
   /** What a queue is going to drop is added to `letters`, by the queue that gets it. */
@@ -348,7 +386,7 @@ export class LocalEngine implements Engine, House {
       if (grave?.kind !== 'queue') continue
       const load = letters.get(grave.name) ?? { messages: 0, bytes: 0 }
       load.messages++
-      load.bytes += new DeadLetter('', grave, message, name, 'queue-full', 0).size
+      load.bytes += DeadLetter.of('', grave, message, name, 'queue-full', 0).size
       letters.set(grave.name, load)
     }
   }
@@ -523,17 +561,13 @@ export class LocalEngine implements Engine, House {
   }
 
   private end(queue: Queue): void {
-    if (this.isDurable(queue)) this.durables--
+    if (isDurable(queue.terms)) this.durables--
     this.deafen(queue)
     this.lives.get(queue)?.cancel()
     this.lives.delete(queue)
     this.queues.delete(queue.name)
     queue.end()
     if (this.senders.has(queue.name)) this.roomy.add(queue.name)
-  }
-
-  private isDurable(queue: Queue | undefined): boolean {
-    return queue?.terms?.lasting === true && queue.terms.topics !== undefined
   }
 
   private checkDurables(): void {
@@ -568,6 +602,27 @@ interface Listener {
   readonly queue: Queue
   readonly topics: Interest
   readonly accepts: Selector | undefined
+}
+
+function isDurable(terms: QueueTerms | undefined): boolean {
+  return terms?.lasting === true && terms.topics !== undefined
+}
+
+/** What waits without terms has its sender's word that it waits: nobody puts an end to it, or a bound. */
+function takesTerms({ size, terms: before }: Queue, terms: QueueTerms): boolean {
+  if (before !== undefined) return false
+  return size === 0 || (terms.maxPriority !== undefined && Object.keys(terms).length === 1)
+}
+
+/** Throws where somebody else's queue would get other messages. */
+function checkListener({ name, terms: before }: Queue, topics: Interest, terms: QueueTerms): void {
+  if (isDurable(before) && terms.lasting) return
+  if (before?.topics !== undefined && interestKey(before.topics) === interestKey(topics)) return
+  const shown = quote(typeof topics === 'string' ? topics : topics.text)
+  throw new StompError(
+    'queue-terms',
+    `${name} exists already with other terms, and does not listen to ${shown}; choose another name.`,
+  )
 }
 
 async function* nobodysPages(): AsyncGenerator<readonly Message[], void, void> {}

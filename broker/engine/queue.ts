@@ -1,4 +1,4 @@
-import type { Delivery, Message } from '../model/message.ts'
+import type { Delivery, Message, Op } from '../model/message.ts'
 import type { Stats } from '../model/stats.ts'
 import type { Interest } from '../protocol/pattern.ts'
 import { Choice, type Chooser } from './choice.ts'
@@ -9,6 +9,7 @@ import { Entry } from './entry.ts'
 import { Expiries } from './expiries.ts'
 import { Ready } from './ready.ts'
 import type { Schedule, Task } from './schedule.ts'
+import type { Load } from './senders.ts'
 import type { EngineSettings } from './settings.ts'
 import { Willing } from './willing.ts'
 
@@ -19,6 +20,10 @@ const HIGHEST_PRIORITY = 9
 const LEVEL = 2 ** 48
 /** Milliseconds between two searches for what has expired. */
 const SWEEP_PAUSE = 1_000
+/** Messages that expire in a turn of the event loop, before everybody else gets theirs. */
+const SWEPT_A_TURN = 1_024
+/** An end of life that no clock is set back before. */
+const LONG_AGO = 1
 /** Messages that came back beyond which looking for one in order is left to a ranking. */
 const MANY_BACKS = 1_024
 
@@ -126,6 +131,25 @@ export class Queue implements Home, Chooser {
 
   private get countedBytes(): number {
     return this.declared?.maxBytes === undefined ? this.heldBytes : this.heldBytes - this.unackedBytes
+  }
+
+  /** What the settlements of a batch leave room for. What comes back, as the dead letters have none, always has some. */
+  roomLeftBy(ops: readonly Op[]): Readonly<Load> {
+    const gone = new Set<Message>()
+    for (const op of ops) {
+      if (op.type !== 'ack' && op.type !== 'reject') continue
+      if (this.isOut(op.delivery)) gone.add(op.delivery.message)
+    }
+    let bytes = 0
+    for (const { size } of gone) bytes += size
+    const { maxMessages, maxBytes } = this.declared ?? {}
+    return { messages: maxMessages === undefined ? gone.size : 0, bytes: maxBytes === undefined ? bytes : 0 }
+  }
+
+  /** Whether a batch takes no more room than it leaves. */
+  isRepaid({ messages, bytes }: Readonly<Load>, ops: readonly Op[]): boolean {
+    const left = this.roomLeftBy(ops)
+    return messages <= left.messages && bytes <= left.bytes
   }
 
   /** What waits already keeps the time it was given. */
@@ -268,11 +292,12 @@ export class Queue implements Home, Chooser {
     this.forget(entry)
   }
 
-  /** Ends what has expired. */
-  sweep(): void {
+  /** Ends what has expired, until there is enough of it. */
+  sweep(enough: () => boolean): void {
+    if (this.expiries === undefined) return
     const now = Date.now()
-    this.nextSweep = now + SWEEP_PAUSE
-    for (;;) {
+    while (!enough()) {
+      // It may be gone with the queue by now.
       const entry = this.expiries?.take(now)
       if (entry === undefined) return
       this.expire(entry)
@@ -353,12 +378,11 @@ export class Queue implements Home, Chooser {
     const { consumer } = consumption
     if (consumer === undefined) throw new Error('a consumer that left is among the willing')
     entry.holder = consumption
+    entry.state = consumer.auto ? 'nowhere' : 'out'
     if (entry.expires !== 0) this.expiries?.forget()
     if (consumer.auto) {
-      entry.state = 'nowhere'
       this.forget(entry)
     } else {
-      entry.state = 'out'
       this.unacked++
       this.unackedBytes += entry.message.size
       if (this.awaited) this.house.freed(this)
@@ -369,7 +393,7 @@ export class Queue implements Home, Chooser {
   }
 
   expired(entry: Entry): boolean {
-    if (entry.expires === 0 || entry.expires > Date.now()) return false
+    if (!isOver(entry)) return false
     this.expire(entry)
     return true
   }
@@ -467,7 +491,8 @@ export class Queue implements Home, Chooser {
 
   private enter(entry: Entry, delay: number): void {
     if (entry.expires !== 0) {
-      if (this.expired(entry)) return
+      // A dead letter made here might come back here, or to the next such queue, and so on in one go.
+      if (isOver(entry)) return this.declared?.deadLetters ? this.hold(entry, delay) : this.expire(entry)
       this.watch(entry)
     }
     if (delay > 0) this.postpone(entry, delay)
@@ -486,11 +511,20 @@ export class Queue implements Home, Chooser {
     this.delayed.set(entry, this.house.schedule.add(delay, due))
   }
 
-  /** Undefined when it was settled or returned before, or its queue has ended. */
-  private takeBack(delivery: Delivery): Entry | undefined {
-    if (!(delivery instanceof Entry) || delivery.state !== 'out') return undefined
+  /** Its time is over, also if the clock is set back; it is to die in a while. */
+  private hold({ message, attempt, rank, refusals, refusedBy }: Entry, delay: number): void {
+    this.postpone(new Entry(this.name, message, attempt, rank, LONG_AGO, refusals, refusedBy), delay)
+  }
+
+  /** Not when it was settled or returned before, or its queue has ended. */
+  private isOut(delivery: Delivery): delivery is Entry {
+    if (!(delivery instanceof Entry) || delivery.state !== 'out') return false
     // A queue of the same name may have ended.
-    if (delivery.holder?.home !== this || this.ended) return undefined
+    return delivery.holder?.home === this && !this.ended
+  }
+
+  private takeBack(delivery: Delivery): Entry | undefined {
+    if (!this.isOut(delivery)) return undefined
     delivery.state = 'nowhere'
     this.unacked--
     this.unackedBytes -= delivery.message.size
@@ -522,6 +556,7 @@ export class Queue implements Home, Chooser {
 
   private oldest(): Entry | undefined {
     if (this.choice === undefined) return this.ready.peek()
+    if (!this.prioritized) return this.choice.first()
     for (const entry of this.fromOldest()) return entry
     return undefined
   }
@@ -563,8 +598,12 @@ export class Queue implements Home, Chooser {
     this.sweeping = this.house.schedule.add(this.sweepDue - now, () => {
       this.sweeping = undefined
       this.sweepDue = Infinity
-      this.sweep()
+      let count = 0
+      this.sweep(() => count++ === SWEPT_A_TURN)
       const next = this.expiries?.next
+      const end = Date.now()
+      // What is left over comes at once.
+      this.nextSweep = next !== undefined && next <= end ? end : end + SWEEP_PAUSE
       if (next !== undefined) this.planSweep(next)
       this.house.stirred(this)
     })
@@ -577,7 +616,7 @@ export class Queue implements Home, Chooser {
       const fate = this.house.bury(this, entry, 'expired', entry.attempt - 1)
       if (fate === 'full') {
         this.detach(entry)
-        this.postpone(entry, Math.max(SWEEP_PAUSE, settings.maxRedeliveryDelay))
+        this.hold(entry, Math.max(SWEEP_PAUSE, settings.maxRedeliveryDelay))
         return
       }
       stats.expired++
@@ -587,4 +626,8 @@ export class Queue implements Home, Chooser {
     }
     this.drop(entry)
   }
+}
+
+function isOver({ expires }: Entry): boolean {
+  return expires !== 0 && expires <= Date.now()
 }

@@ -35,22 +35,23 @@ export class Retained {
     const added = before === undefined ? 1 : 0
     const bytes = this.bytes + message.size - (before?.size ?? 0)
     if (this.messages.size + added > this.maxMessages || bytes > this.maxBytes) return false
-    // In the place of the one before it.
-    this.messages.set(before === undefined ? copy(name) : name, message)
+    // In the place of the one before it, and a copy: what is kept is not to keep what others rendered.
+    this.messages.set(before === undefined ? copy(name) : name, message.copy(message.id))
     this.bytes = bytes
     return true
   }
 
-  /** Oldest first. */
+  /** The topic that was first to retain first; copies, for the reason above. */
   match(interest: Interest): readonly Message[] {
     const now = Date.now()
     if (typeof interest === 'string') {
       const message = this.messages.get(interest)
-      return message === undefined || hasExpired(message, now) ? [] : [message]
+      return message === undefined || hasExpired(message, now) ? [] : [message.copy(message.id)]
     }
     const matching: Message[] = []
     for (const [name, message] of this.messages) {
-      if (!hasExpired(message, now) && matchesInterest(interest, name)) matching.push(message)
+      if (hasExpired(message, now) || !matchesInterest(interest, name)) continue
+      matching.push(message.copy(message.id))
     }
     return matching
   }

@@ -96,8 +96,17 @@ export class Message {
    * read, and keeps all of that alive for as long as it is kept itself.
    */
   detach(): this {
-    if (this.bytes.length * 2 < this.bytes.buffer.byteLength) this.bytes = Buffer.from(this.bytes)
+    const { bytes } = this
+    if (bytes.length * 2 >= bytes.buffer.byteLength) return this
+    // A small one in memory of its own, not in Node's pool, of which it would keep 8 kB alive.
+    this.bytes = Buffer.allocUnsafeSlow(bytes.length)
+    bytes.copy(this.bytes)
     return this
+  }
+
+  /** The same under another id, with nothing rendered yet. */
+  copy(id: string): Message {
+    return new Message(id, this.destination, this.headers, this.bytes, this.size, this.terms)
   }
 
   /** Whether the body is UTF-8, and so the whole frame. */

@@ -32,7 +32,14 @@ export interface Selectable {
 export type Selector = (message: Selectable) => boolean
 
 /** Characters of a selector. */
-export const MAX_SELECTOR = 4096
+export const MAX_SELECTOR = 2048
+
+/**
+ * Characters of all patterns after LIKE together: each may be compared with each one of a header.
+ * A pattern that has to be searched for counts as 32, which cost no more than one does.
+ */
+export const MAX_LIKE = 256
+const SEARCH = 32
 
 /** Levels of parentheses, NOT and signs within each other: neither parsing nor evaluating goes deeper. */
 export const MAX_SELECTOR_DEPTH = 64
@@ -139,6 +146,8 @@ class Parser {
   private readonly names: RegExp
   private token: Token
   private depth = 0
+  /** Characters of all patterns. */
+  private likes = 0
 
   constructor(text: string) {
     this.text = text
@@ -300,6 +309,16 @@ class Parser {
       escaped = false
     }
     if (escaped) throw this.wrong(text.at, this.show(text), 'a character after the last escape character')
+    const any = points.indexOf(ANY)
+    const searched = any >= 0 && points.some((point, index) => index > any && point !== ANY)
+    this.likes += Math.max(points.length, searched ? SEARCH : 0)
+    if (this.likes > MAX_LIKE) {
+      throw this.wrong(
+        text.at,
+        this.show(text),
+        `at most ${MAX_LIKE} characters in all patterns after LIKE, ${SEARCH} for a short one with % before its end`,
+      )
+    }
     return points
   }
 

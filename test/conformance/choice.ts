@@ -277,6 +277,22 @@ export function choice(rig: Rig): void {
       ])
     })
 
+    test('its consumer gets what it refused at once, since nobody else may', async () => {
+      const order: string[] = []
+      const [owner, other] = [await hand(1), await hand(0)]
+      await post(Q, 'g', { group: 'g' })
+      await send(Q, '1', '2', '3', '4')
+      await owner.does('nack')
+      owner.react = ({ message: { body } }) => void order.push(`owner ${body.toString()}`)
+      other.react = ({ message: { body } }) => {
+        order.push(body.toString())
+        if (order.length === 1) owner.consumption.grant(1)
+      }
+      await other.grant(4)
+      expect(order.slice().sort()).toEqual(['1', '2', '3', '4', 'owner g'])
+      expect(order.indexOf('owner g')).toBeLessThan(3)
+    })
+
     test('a group waits for its consumer, and nobody else waits for it', async () => {
       const [x, y] = [await hand(1), await hand(9)]
       await sendGroup('a1', 'a2', 'b1', 'a3')

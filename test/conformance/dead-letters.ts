@@ -290,6 +290,77 @@ export function deadLetters(rig: Rig): void {
       expect(consumer.log).toEqual(['1', '1', '1', '1'])
     })
 
+    test('durable subscriptions that send theirs to their own topic come to an end', async () => {
+      await openWith({ maxQueueMessages: 20 })
+      const names = ['/durable/a', '/durable/b', '/durable/c', '/durable/d']
+      const topic = message('/topic/t', '').destination
+      for (const name of names) {
+        await declare(name, { lasting: true, topics: '/topic/t', messageLife: 1, deadLetters: topic })
+      }
+      await send('/topic/t', '1')
+      await advance(60_000)
+      for (const name of names) expect(await count(name)).toEqual([0, 0])
+      // One of each queue, for all other queues.
+      expect(rig.heard).toHaveLength(1 + 4)
+      expect(rig.stats).toMatchObject({ deadLetters: 4, expired: 4 + 4 * 3 })
+    })
+
+    test('dead letters go by topics once, also with queues between them', async () => {
+      for (const name of ['a', 'b']) {
+        const later = `/queue/${name}`
+        const terms = { lasting: true, messageLife: 1 }
+        await declare(`/durable/${name}`, {
+          ...terms,
+          topics: '/topic/t',
+          deadLetters: message(later, '').destination,
+        })
+        await declare(later, { ...terms, deadLetters: message('/topic/t', '').destination })
+      }
+      await send('/topic/t', '1')
+      await advance(60_000)
+      expect((await rig.engine.inspect()).filter(({ ready }) => ready > 0)).toEqual([])
+      expect(rig.heard).toHaveLength(1 + 2)
+    })
+
+    test('one that came by a topic to a queue it died in is not kept there again', async () => {
+      const topic = message('/topic/t', '').destination
+      await declare(Q, { lasting: true, topics: '/topic/t', messageLife: 100, deadLetters: topic })
+      await declare('/durable/other', { lasting: true, topics: '/topic/t' })
+      await send(Q, '1')
+      await advance(2_000)
+      expect([await rig.browse(Q), await rig.browse('/durable/other')]).toEqual([[], ['1']])
+      expect((await hand(1, '/durable/other')).last.message.headers.get('dead-letter-reason')).toBe('expired')
+    })
+
+    test('one that a client refused comes back by a topic, also to the queue where that was', async () => {
+      const later = '/queue/later'
+      await declare(Q, { lasting: true, topics: '/topic/t', deadLetters: message(later, '').destination })
+      await declare(later, {
+        lasting: true,
+        messageLife: 100,
+        deadLetters: message('/topic/t', '').destination,
+      })
+      const consumer = await hand(9)
+      await send('/topic/t', '1')
+      for (let round = 1; round <= 3; round++) {
+        expect(consumer.log).toHaveLength(round)
+        await consumer.does('reject')
+        await advance(2_000)
+      }
+    })
+
+    test('many queues whose messages have no life at all hand a message on to the last', async () => {
+      const queues = Array.from({ length: 6_000 }, (_, index) => `/queue/${index}`)
+      for (const [index, queue] of queues.entries()) {
+        const deadLetters = message(`/queue/${index + 1}`, '').destination
+        await declare(queue, { lasting: true, messageLife: 0, deadLetters })
+      }
+      await send('/queue/0', '1')
+      await advance(60_000)
+      expect(rig.stats.deadLetters).toBe(6_000)
+      expect(await rig.browse('/queue/6000')).toEqual(['1'])
+    })
+
     test('a name that has no room for more is cut', async () => {
       const long = `/queue/${'ä'.repeat(252)}`
       const consumer = await hand(1, long)

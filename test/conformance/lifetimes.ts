@@ -33,11 +33,41 @@ export function lifetimes(rig: Rig): void {
       expect(await rig.refusal(...sends(Q, '1', '2'))).toBe('accepted')
     })
 
-    test('a queue that is there already takes the terms that are given first', async () => {
-      await send(Q, '1')
+    test('consumers alone do not make a queue somebody’s: it takes the terms that are given first', async () => {
+      const consumer = await hand(0)
       await declare(Q, { maxMessages: 2 })
-      expect(await rig.refusal(...sends(Q, '2', '3'))).toBe('queue-full')
-      expect(await rig.refusal(...sends(Q, '2'))).toBe('accepted')
+      expect(await rig.refusal(...sends(Q, '1', '2', '3'))).toBe('queue-full')
+      expect(await rig.refusal(...sends(Q, '1', '2'))).toBe('accepted')
+      await consumer.cancel()
+    })
+
+    test.each([
+      ['bounds', { maxMessages: 0, maxBytes: 0 }],
+      ['bounds beside priorities', { maxMessages: 0, maxPriority: 9 }],
+      ['an idle life', { idleLife: 100 }],
+      ['an end with its last consumer', { autoDelete: true }],
+      ['a life of messages', { messageLife: 1 }],
+      ['another overflow', { overflow: 'drop-oldest', maxMessages: 1 }],
+      ['other dead letters', { deadLetters: null }],
+    ] as const)('messages that wait without terms are not given any: %s', async (_what, terms) => {
+      await send(Q, '1')
+      await declare(Q, terms)
+      expect(await rig.refusal(...sends(Q, '2', '3'))).toBe('accepted')
+      await advance(5_000)
+      const consumer = await hand(1)
+      await consumer.does('reject')
+      await consumer.cancel()
+      expect(await rig.browse(Q)).toEqual(['2', '3'])
+      expect(await rig.browse('/queue/DLQ.q')).toEqual(['1'])
+    })
+
+    test('what was handed out is a message as well', async () => {
+      const consumer = await hand(1)
+      await send(Q, '1')
+      await declare(Q, { autoDelete: true })
+      await consumer.cancel()
+      await consumer.does('release')
+      expect(await count()).toEqual([1, 0])
     })
 
     test('one that deletes itself ends with its last consumer, and with all it holds', async () => {

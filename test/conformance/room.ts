@@ -140,6 +140,36 @@ export function room(rig: Rig): void {
       expect(await rig.browse()).toEqual(['2', '3'])
     })
 
+    test('dead letters that were handed out are no room for others', async () => {
+      await openWith({ ...dropping, maxQueueMessages: 2 })
+      await send(DLQ, 'a', 'b')
+      const auditor = await hand(2, DLQ)
+      await send(Q, '1', '2')
+      expect(await refusal(...sends(Q, '3'))).toBe('queue-full')
+      const consumer = await hand(1)
+      await consumer.does('reject', '1')
+      expect([await count(), await count(DLQ)]).toEqual([
+        [2, 0],
+        [0, 2],
+      ])
+      await auditor.does('ack', 'a')
+      expect(await refusal(...sends(Q, '3'))).toBe('accepted')
+      expect(await rig.browse()).toEqual(['2', '3'])
+      expect(rig.stats).toMatchObject({ dropped: 0, deadLetters: 1 })
+    })
+
+    test('nothing is dropped for a dead letter that has no room even then', async () => {
+      // It is larger than its message.
+      await openWith({ ...dropping, maxQueueBytes: 400 })
+      await send(DLQ, 'earlier')
+      await send(Q, 'x'.repeat(300))
+      expect(await refusal(...sends(Q, 'y'.repeat(200)))).toBe('queue-full')
+      await (await hand(1)).does('reject')
+      expect(await rig.browse(DLQ)).toEqual(['earlier'])
+      expect(await count()).toEqual([1, 0])
+      expect(rig.stats).toMatchObject({ dropped: 0, deadLetters: 0 })
+    })
+
     test('of a prioritized queue the lowest go first', async () => {
       await openWith({ ...dropping, maxQueueMessages: 3 })
       await declare(Q, { maxPriority: 9 })
@@ -295,6 +325,108 @@ export function room(rig: Rig): void {
       await turn()
       expect(third.state).toBe('done')
       expect(await rig.browse()).toEqual(['3'])
+    })
+
+    test.each([
+      ['is refused', 'queue-full'],
+      ['waits', 'waiting'],
+    ])(
+      'a queue that is empty once a batch found what expired is gone, although the batch %s',
+      async (_what, state) => {
+        await openWith({
+          ...blocking,
+          overflow: (queue) => (queue === '/queue/other' && state === 'queue-full' ? 'refuse' : 'block'),
+        })
+        await send('/queue/other', 'a', 'b')
+        await rig.post(Q, '0', { expires: Date.now() + 10 })
+        await rig.post(Q, '1', { expires: Date.now() + 100 })
+        await advance(10)
+        // The search for what has expired has just been.
+        await rig.post(Q, '2', { expires: Date.now() + 90 })
+        await advance(150)
+        expect(await count()).toEqual([2, 0])
+        const act = (): Promise<string> => refusal(...sends(Q, '3', '4'), ...sends('/queue/other', 'c'))
+        if (state === 'queue-full') expect(await act()).toBe(state)
+        else expect(start(...sends(Q, '3', '4'), ...sends('/queue/other', 'c')).state).toBe(state)
+        // Nor is the queue left behind that is empty now.
+        expect(await info()).toBeUndefined()
+      },
+    )
+
+    test.each([
+      ['is refused', 'refuse', 'queue-full'],
+      ['waits', 'block', 'waiting'],
+    ] as const)(
+      'a sender goes on when another batch finds room for it and %s',
+      async (_what, overflow, state) => {
+        await openWith({ ...blocking, overflow: (queue) => (queue === Q ? 'block' : overflow) })
+        await send('/queue/other', 'a', 'b')
+        await rig.post(Q, '0', { expires: Date.now() + 10 })
+        await send(Q, '2')
+        await advance(10)
+        await rig.post(Q, '1', { expires: Date.now() + 100 })
+        const third = start(...sends(Q, '3'))
+        await advance(150)
+        expect(third.state).toBe('waiting')
+        const batch = [...sends(Q, '4'), ...sends('/queue/other', 'c')]
+        expect(overflow === 'refuse' ? await refusal(...batch) : start(...batch).state).toBe(state)
+        await turn()
+        expect(third.state).toBe('done')
+        expect(await rig.browse()).toEqual(['2', '3'])
+      },
+    )
+
+    test.each(['ack', 'reject'] as const)('a batch does not wait for its own %s', async (type) => {
+      await openWith(blocking)
+      const consumer = await hand(2)
+      await send(Q, '1', '2')
+      const waiting = start(...sends(Q, '3'))
+      const batch = start({ type, delivery: consumer.of('1') }, ...sends(Q, '4'))
+      expect(batch.state).toBe('done')
+      await turn()
+      expect(waiting.state).toBe('waiting')
+      await consumer.does('ack', '2')
+      await turn()
+      expect(waiting.state).toBe('done')
+      expect(await rig.browse()).toEqual(['4', '3'])
+    })
+
+    test('what it takes beyond what it leaves it waits for, and a settlement counts once', async () => {
+      await openWith(blocking)
+      const consumer = await hand(2)
+      await send(Q, '1', '2')
+      const [one, two] = [consumer.of('1'), consumer.of('2')]
+      const batch = start({ type: 'ack', delivery: one }, ...sends(Q, '3'))
+      expect([batch.state, await count()]).toEqual(['done', [1, 1]])
+      const more = start(
+        { type: 'ack', delivery: two },
+        { type: 'ack', delivery: two },
+        ...sends(Q, '4', '5'),
+      )
+      expect(more.state).toBe('waiting')
+      await consumer.grant(1)
+      await consumer.does('ack', '3')
+      await turn()
+      expect(more.state).toBe('done')
+    })
+
+    test('what leaves no room is none of it: what comes back, and an ack where only what waits counts', async () => {
+      await openWith(blocking)
+      await declare('/queue/own', { maxMessages: 1, overflow: 'block' })
+      for (const [queue, type] of [
+        [Q, 'nack'],
+        [Q, 'release'],
+        ['/queue/own', 'ack'],
+      ] as const) {
+        const consumer = await hand(1, queue)
+        await send(queue, '1', '2')
+        const batch = start({ type, delivery: consumer.last }, ...sends(queue, '3'))
+        await turn()
+        expect(batch.state).toBe('waiting')
+        // What waited comes then, and goes as well.
+        await rig.remove(queue)
+        await rig.remove(queue)
+      }
     })
 
     test('those that wait when the engine closes are told that it failed', async () => {

@@ -2,7 +2,7 @@ import { beforeEach, expect, test } from 'vitest'
 import type { QueueTerms } from '../../broker/engine/engine.ts'
 import type { Message, Op, Terms } from '../../broker/model/message.ts'
 import { parsePattern, type Interest } from '../../broker/protocol/pattern.ts'
-import type { Rig } from './rig.ts'
+import { Q, type Rig } from './rig.ts'
 
 export function topics(rig: Rig): void {
   const { message, sends, send, info, hand, chapter, post, declare, code, refusal, openWith, advance } = rig
@@ -62,6 +62,28 @@ export function topics(rig: Rig): void {
       expect(rig.heard.map(({ body }) => body.toString())).toEqual(expect.arrayContaining(['1', '2', '3']))
       expect(retained('/topic/t')).toEqual(['2'])
       expect(retained('/topic/none')).toEqual([])
+    })
+
+    test('everybody gets one that nobody else renders', async () => {
+      await rig.engine.watch('/topic/t')
+      const sent = await retain('/topic/t', '1')
+      const all = [
+        ...rig.engine.retained('/topic/t'),
+        ...rig.engine.retained('/topic/t'),
+        ...rig.engine.retained(parsePattern('/topic/#', '.')),
+        ...rig.heard,
+      ]
+      expect(new Set(all).size).toBe(4)
+      for (const { id, destination, headers, body, size, terms } of all) {
+        expect({ id, destination, headers, body, size, terms }).toEqual({
+          id: sent.id,
+          destination: sent.destination,
+          headers: sent.headers,
+          body: sent.body,
+          size: sent.size,
+          terms: sent.terms,
+        })
+      }
     })
 
     test('a topic forgets when told to', async () => {
@@ -177,6 +199,35 @@ export function topics(rig: Rig): void {
       expect(await info(D)).toMatchObject({ topics: '/topic/u' })
     })
 
+    test('nobody takes away the topics of another’s queue, or gives it some', async () => {
+      const named: QueueTerms = { topics: '/topic/t', autoDelete: true }
+      await declare(Q, named)
+      await declare(Q, { ...named, selector: "kind = 'none'" })
+      for (const terms of [
+        { ...named, topics: '/topic/u' },
+        { ...named, topics: parsePattern('/topic/*', '.') },
+        { topics: '/topic/u', lasting: true },
+      ]) {
+        expect(await code(() => rig.engine.declare(Q, terms))).toBe('queue-terms')
+      }
+      await durable('/topic/t')
+      expect(await code(() => rig.engine.declare(D, { topics: '/topic/u' }))).toBe('queue-terms')
+      await declare(D, { topics: '/topic/t', selector: "kind = 'none'" })
+      await declare('/queue/terms', { maxMessages: 5 })
+      await send('/queue/messages', '1')
+      for (const queue of ['/queue/terms', '/queue/messages']) {
+        for (const lasting of [true, false]) {
+          expect(await code(() => rig.engine.declare(queue, { topics: '/topic/t', lasting }))).toBe(
+            'queue-terms',
+          )
+        }
+      }
+      await send('/topic/t', '2')
+      await send('/topic/u', '3')
+      expect([await rig.browse(Q), await rig.browse(D)]).toEqual([['2'], ['2']])
+      expect([await rig.browse('/queue/terms'), await rig.browse('/queue/messages')]).toEqual([[], ['1']])
+    })
+
     test('a selector that cannot be changes nothing', async () => {
       await durable('/topic/t')
       expect(await code(() => rig.engine.declare(D, { topics: '/topic/u', selector: 'kind =' }))).toBe(
@@ -202,6 +253,18 @@ export function topics(rig: Rig): void {
       await consumer.does('ack')
       await consumer.grant(9)
       expect(consumer.log).toEqual(['2', '4', '5'])
+    })
+
+    test('a full one loses what has expired before what has not', async () => {
+      await durable('/topic/t', { maxMessages: 2 })
+      await post('/topic/t', 'short', { expires: Date.now() + 10 })
+      await send('/topic/t', '1')
+      await advance(10)
+      await post('/topic/t', 'expired', { expires: Date.now() + 50 })
+      await advance(50)
+      await send('/topic/t', '2')
+      expect(await rig.browse(D)).toEqual(['1', '2'])
+      expect(rig.stats).toMatchObject({ expired: 2, dropped: 0 })
     })
 
     test('what a full one loses is no dead letter: those would grow for each that never comes back', async () => {
@@ -254,7 +317,7 @@ export function topics(rig: Rig): void {
       await durable('/topic/u')
       await declare('/durable/f', { topics: '/topic/t' })
       await declare('/durable/g', { lasting: true })
-      expect(await code(() => rig.engine.declare('/durable/g', another))).toBe('durable-limit')
+      expect(await code(() => rig.engine.declare('/durable/h', another))).toBe('durable-limit')
       await rig.remove(D)
       await declare('/durable/e', another)
     })

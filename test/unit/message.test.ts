@@ -278,3 +278,35 @@ describe('message ids', () => {
     expect(ids.minted(id)).toBe(false)
   })
 })
+
+describe('what is kept', () => {
+  test('a body is taken out of what it was read with, once, into memory of its own', () => {
+    for (const length of [0, 5, 5_000]) {
+      const read = Buffer.alloc(65_536, 'x')
+      const kept = new Message('m', parseDestination('/topic/t'), new Map(), read.subarray(7, 7 + length))
+      const { body } = kept.detach()
+      expect(body.toString()).toBe('x'.repeat(length))
+      expect(body.buffer.byteLength).toBe(length)
+      read.fill('y')
+      expect(body.toString()).toBe('x'.repeat(length))
+      expect(kept.detach().body).toBe(body)
+    }
+  })
+
+  test('a body that is most of what it was read with stays there', () => {
+    const read = Buffer.alloc(65_536, 'x')
+    const body = read.subarray(1, 60_000)
+    expect(new Message('m', parseDestination('/topic/t'), new Map(), body).detach().body).toBe(body)
+  })
+
+  test('a copy shows the same under its own id', () => {
+    const one = message({ a: '1' })
+    const before = one.render('s', undefined, '1.2', wire)
+    const other = one.copy('m-2')
+    expect(read(other.render('s', undefined, '1.2', wire)).lines).toEqual(
+      read(before).lines.map((line) => line.replace('m-1', 'm-2')),
+    )
+    expect(read(one.copy('m-1').render('s', undefined, '1.2', wire))).toEqual(read(before))
+    expect(one.copy('m-1').render('s', undefined, '1.2', wire)).not.toBe(before)
+  })
+})

@@ -55,3 +55,16 @@ test('latecomers are listed since a time, or too many to be listed', () => {
   expect(latecomers.since(1)).toBeUndefined()
   expect(latecomers.since(99_999)).toEqual([99_998, 99_999])
 })
+
+test('latecomers that have gone are not listed, and who did not see them looks through everything', () => {
+  const latecomers = new Latecomers()
+  latecomers.add(3)
+  const seen = latecomers.end
+  latecomers.add(4)
+  latecomers.clear()
+  expect(latecomers.since(seen)).toBeUndefined()
+  expect(latecomers.since(latecomers.end)).toEqual([])
+  const after = latecomers.end
+  latecomers.add(5)
+  expect(latecomers.since(after)).toEqual([5])
+})
