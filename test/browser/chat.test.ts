@@ -99,7 +99,8 @@ describe('two people talk', () => {
   })
 
   test.each([
-    ['auto', 'websocket'],
+    // Which one it becomes is a matter of time: sockjs-client waits for a WebSocket as long as /info took.
+    ['auto', ''],
     ['xhr-streaming', 'xhr-streaming'],
     ['xhr-polling', 'xhr-polling'],
     ['eventsource', 'eventsource'],
