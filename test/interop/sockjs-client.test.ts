@@ -170,8 +170,13 @@ describe.concurrent('sockjs-client', () => {
   describe.each(libraries)('under $library', ({ connect, version }) => {
     test('takes WebSocket when it may choose', async ({ house, pages }) => {
       const broker = await house.broker()
-      const user = await connect(() => pages.sockJs(broker), pages)
-      expect(user.socket.transport).toBe('websocket')
+      // It gives each transport a time that it takes from how long /info took: on a busy machine it may give up.
+      const taken: (string | undefined)[] = []
+      while (taken.length < 10 && taken.at(-1) !== 'websocket') {
+        const user = await connect(() => pages.sockJs(broker), pages)
+        taken.push(user.socket.transport)
+      }
+      expect(taken).toContain('websocket')
     })
 
     test('falls back to HTTP behind a proxy that knows no WebSocket', async ({ house, pages }) => {
