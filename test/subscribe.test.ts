@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { Hub, type Subscriber } from '../broker/core/hub.ts'
 import { Message, MessageIds } from '../broker/model/message.ts'
-import { parseDestination } from '../broker/protocol/destination.ts'
+import { parseDestination } from './helpers/destination.ts'
 import { startBroker, TestEngine, type TestBroker } from './helpers/broker.ts'
 import { RawClient, type RawFrame } from './helpers/client.ts'
 

@@ -177,13 +177,6 @@ const reserved: ReadonlySet<string> = new Set([
   'remote-temp-topic',
 ])
 
-/** The plain topic or queue of a name, by the default rules. */
-export function parseDestination(text: string): Destination {
-  const [address] = new Destinations().sent(text)
-  if (address?.kind === 'topic' || address?.kind === 'queue') return address
-  throw unsupported(`${quote(text)} is neither a topic nor a queue.`)
-}
-
 function topic(name: string, shown = name): Destination {
   return { kind: 'topic', name, shown, temporary: false }
 }

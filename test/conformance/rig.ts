@@ -17,7 +17,8 @@ import {
   type Terms,
 } from '../../broker/model/message.ts'
 import { Stats } from '../../broker/model/stats.ts'
-import { parseDestination, type Destination } from '../../broker/protocol/destination.ts'
+import type { Destination } from '../../broker/protocol/destination.ts'
+import { parseDestination } from '../helpers/destination.ts'
 import { StompError } from '../../broker/protocol/errors.ts'
 
 /** Makes an engine that is open. */

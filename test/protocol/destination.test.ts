@@ -1,6 +1,7 @@
 import { describe, expect, test } from 'vitest'
-import { Destinations, MAX_DESTINATION, parseDestination } from '../../broker/protocol/destination.ts'
+import { Destinations, MAX_DESTINATION } from '../../broker/protocol/destination.ts'
 import { parsePattern } from '../../broker/protocol/pattern.ts'
+import { parseDestination } from '../helpers/destination.ts'
 import { refusal } from './decode.ts'
 
 describe('kinds', () => {

@@ -3,7 +3,7 @@ import { LocalConsumption } from '../../broker/engine/consumption.ts'
 import { Entry } from '../../broker/engine/entry.ts'
 import { Groups } from '../../broker/engine/groups.ts'
 import { Message } from '../../broker/model/message.ts'
-import { parseDestination } from '../../broker/protocol/destination.ts'
+import { parseDestination } from '../helpers/destination.ts'
 
 const message = new Message('m', parseDestination('/queue/q'), new Map(), Buffer.alloc(0))
 const home = { join() {}, leave() {} }

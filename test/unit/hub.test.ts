@@ -1,7 +1,7 @@
 import { expect, test, vi } from 'vitest'
 import { Hub, type Subscriber } from '../../broker/core/hub.ts'
 import { Message, MessageIds } from '../../broker/model/message.ts'
-import { parseDestination } from '../../broker/protocol/destination.ts'
+import { parseDestination } from '../helpers/destination.ts'
 import { NO_BODY } from '../../broker/protocol/frame.ts'
 import { TestEngine } from '../helpers/broker.ts'
 

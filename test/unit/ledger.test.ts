@@ -2,7 +2,7 @@ import * as fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import { Ledger, type Entry as EntryOf } from '../../broker/model/ledger.ts'
 import { deliveryId, Message, type Delivery } from '../../broker/model/message.ts'
-import { parseDestination } from '../../broker/protocol/destination.ts'
+import { parseDestination } from '../helpers/destination.ts'
 import { NO_BODY } from '../../broker/protocol/frame.ts'
 
 function delivery(id: string, attempt = 1): Delivery {

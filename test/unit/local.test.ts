@@ -4,7 +4,7 @@ import { afterEach, beforeEach, expect, test, vi } from 'vitest'
 import { LocalEngine } from '../../broker/engine/local.ts'
 import { Message, NO_TERMS, type Terms } from '../../broker/model/message.ts'
 import { Stats } from '../../broker/model/stats.ts'
-import { parseDestination } from '../../broker/protocol/destination.ts'
+import { parseDestination } from '../helpers/destination.ts'
 
 const Q = '/queue/q'
 const DLQ = '/queue/DLQ.q'

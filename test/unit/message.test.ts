@@ -1,7 +1,7 @@
 import { describe, expect, test } from 'vitest'
 import { Message, MessageIds } from '../../broker/model/message.ts'
 import type { Wire } from '../../broker/model/wire.ts'
-import { parseDestination } from '../../broker/protocol/destination.ts'
+import { parseDestination } from '../helpers/destination.ts'
 import type { Version } from '../../broker/protocol/frame.ts'
 
 const VERSIONS = ['1.0', '1.1', '1.2'] as const

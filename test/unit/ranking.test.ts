@@ -4,7 +4,7 @@ import { Entry } from '../../broker/engine/entry.ts'
 import { Latecomers } from '../../broker/engine/latecomers.ts'
 import { Ranking } from '../../broker/engine/ranking.ts'
 import { Message } from '../../broker/model/message.ts'
-import { parseDestination } from '../../broker/protocol/destination.ts'
+import { parseDestination } from '../helpers/destination.ts'
 
 const message = new Message('m', parseDestination('/queue/q'), new Map(), Buffer.alloc(0))
 
