@@ -90,7 +90,10 @@ export class Apps {
     return this.lead(found, message, asJson(fill(body, values(found, message))))
   }
 
-  /** Where the reply of a handler goes; nothing where it has nothing to say. */
+  /**
+   * Where the reply of a handler goes; nothing where it has nothing to say. It rejects and never
+   * throws, so that no handler's error is missed because of another's.
+   */
   async send(found: Found, message: AppMessage): Promise<Forward | undefined> {
     const reply = await this.answer(found, message)
     return reply && this.lead(found, message, reply)
@@ -158,6 +161,8 @@ export class Apps {
         const { kind } = this.destinations.sentTo(
           rule.to.replace(/\/\*\*$/, '/x').replace(/\{[\w.]+\}/g, 'x'),
         )
+        if (rule.to.endsWith('/**') && !open)
+          throw new Error(`${quote(rule.to)} ends in /** and the path does not, so nothing stands for it.`)
         if (!rule.to.startsWith('/') || (kind !== 'topic' && kind !== 'queue'))
           throw new Error(`${quote(rule.to)} is no place to send to; write for example /topic/messages.`)
       } catch (error) {

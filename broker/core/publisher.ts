@@ -59,7 +59,7 @@ export class Publisher<S> {
     }
     const addresses = this.house.destinations.sent(destination)
     // Handlers come last: what is refused has not been handled.
-    const handled: string[] = []
+    const handled: (readonly [Found, AppMessage])[] = []
     for (const address of addresses) {
       if (address.kind !== 'app') {
         add({ destination: this.resolve(address), headers, body })
@@ -67,8 +67,9 @@ export class Publisher<S> {
       }
       const found = this.find(address.shown)
       if (found === undefined) continue
-      if (found.rule.handle !== undefined) handled.push(address.shown)
-      else add(this.house.apps.forward(found, this.message('SEND', address.shown, headers, body)))
+      const message = this.message('SEND', address.shown, headers, body)
+      if (found.rule.handle !== undefined) handled.push([found, message])
+      else add(this.house.apps.forward(found, message))
     }
     if (handled.length === 0) return ops
     if (transaction !== undefined)
@@ -76,7 +77,7 @@ export class Publisher<S> {
         'unsupported-destination',
         `What ${quote(destination)} answers is not known before COMMIT; send to it outside of transactions.`,
       )
-    const replies = handled.map((path) => this.handle(path, headers, body))
+    const replies = handled.map(([found, message]) => this.house.apps.send(found, message))
     return Promise.all(replies).then((forwards) => {
       for (const forward of forwards) if (forward !== undefined) add(forward)
       return ops
@@ -94,12 +95,6 @@ export class Publisher<S> {
     return address.kind === 'topic' || address.kind === 'queue'
       ? address
       : this.roster.temporary(address.shown)
-  }
-
-  /** Always a promise, so that no handler's error is missed because of another's. */
-  private async handle(path: string, headers: Headers, body: Buffer): Promise<Forward | undefined> {
-    const found = this.find(path)
-    return found && this.house.apps.send(found, this.message('SEND', path, headers, body))
   }
 
   /** Nothing where there is no such application: as with Spring, what is sent to it is gone. */

@@ -47,6 +47,10 @@ describe('paths', () => {
     expect(open({ '/app/a/**': '/topic/x' }).find('/app/a')).toBeUndefined()
   })
 
+  test('a double star that stands for nothing is refused', () => {
+    expect(() => open({ '/app/x': '/topic/**' })).toThrow('/app/x: "/topic/**" ends in /**')
+  })
+
   test('the first rule that fits is the one', async () => {
     expect(await send({ '/app/{any}': '/topic/any', '/app/x': '/topic/x' }, '/app/x')).toEqual([
       '/topic/any',
