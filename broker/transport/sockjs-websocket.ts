@@ -2,8 +2,9 @@ import type { Socket } from 'node:net'
 import type { RawData, WebSocket } from 'ws'
 import type { Wire } from '../model/wire.ts'
 import type { Accept, ConnectionInfo } from './connection.ts'
+import { webSocketFrame } from './framing.ts'
 import { closeFrame, HEARTBEAT_FRAME, Joiner, OPEN_FRAME, readMessages } from './sockjs.ts'
-import { webSocketFrame, WebSocketConnection } from './websocket.ts'
+import { WebSocketConnection } from './websocket.ts'
 
 /**
  * The websocket transport of SockJS, without the `sockjs` package: that one can be crashed by a

@@ -2,7 +2,7 @@ import type { EventEmitter } from 'node:events'
 import type { ServerResponse } from 'node:http'
 import type { Wire } from '../model/wire.ts'
 import { type Accept, type Batch, type ConnectionInfo, GatheringConnection } from './connection.ts'
-import { webSocketFrame } from './websocket.ts'
+import { webSocketFrame } from './framing.ts'
 
 export const OPEN_FRAME = 'o'
 export const HEARTBEAT_FRAME = 'h'
