@@ -9,8 +9,19 @@
  * All size limits live here, so that no frame, finished or not, holds more than its bound.
  */
 import { isUtf8 } from 'node:buffer'
+import { holds } from './bytes.ts'
 import { StompError } from './errors.ts'
-import { COMMANDS, NO_BODY, unescape, type Command, type Frame, type Headers, type Version } from './frame.ts'
+import {
+  COMMANDS,
+  Frame,
+  MEANINGFUL,
+  NO_BODY,
+  unescape,
+  type Command,
+  type Headers,
+  type Layout,
+  type Version,
+} from './frame.ts'
 import { quote } from './text.ts'
 
 export interface FrameLimits {
@@ -39,12 +50,148 @@ const trimmed: ReadonlySet<string> = new Set(
 const NUL = 0
 const LF = 10
 const CR = 13
+const SPACE = 32
+const COLON = 58
 
-interface Head {
-  readonly command: Command
-  readonly headers: Headers
-  /** From `content-length`; undefined means up to the NUL. */
-  readonly length: number | undefined
+/** What the bytes of a head ask for: nothing, a look, or to read the head line by line. */
+const ORDINARY = 0
+const LOOK = 1
+const ODD = 2
+const KINDS = new Uint8Array(256).fill(ODD, 0x80)
+KINDS.fill(LOOK, 0, 0x21)
+KINDS[COLON] = LOOK
+KINDS[0x5c] = ODD
+
+/** Names are told apart by their length and their first byte before they are compared. */
+const LONGEST_NAME = 31
+const spot = (length: number, first: number): number => (length << 7) | (first & 0x7f)
+
+const byName: readonly (readonly string[] | undefined)[] = spots([
+  'destination',
+  'receipt',
+  'content-length',
+  'id',
+  ...MEANINGFUL,
+])
+const byCommand: readonly (readonly Command[] | undefined)[] = spots(COMMANDS)
+
+function spots<T extends string>(names: Iterable<T>): readonly (readonly T[] | undefined)[] {
+  const table: (T[] | undefined)[] = Array<undefined>(spot(LONGEST_NAME, 0x7f) + 1).fill(undefined)
+  for (const name of names) {
+    const at = spot(name.length, name.charCodeAt(0))
+    const list = table[at]
+    if (list === undefined) table[at] = [name]
+    else list.push(name)
+  }
+  return table
+}
+
+/** The lines of the head that is being looked at: where each begins, and the length of its name. */
+const MOST_LINES = 64
+const starts = new Int32Array(MOST_LINES)
+const lengths = new Int32Array(MOST_LINES)
+
+/** What has been seen in the head that is being looked at. One is enough: heads are looked at one by one. */
+class Finds {
+  destination = 0
+  destinationEnd = 0
+  receiptLine = 0
+  receipt = 0
+  receiptEnd = 0
+  id = 0
+  idEnd = 0
+  /** `content-length`; -1 for none. */
+  length = -1
+  /** Which names there have been, roughly. */
+  private seen = 0
+
+  clear(): void {
+    this.destination = 0
+    this.receipt = 0
+    this.receiptEnd = 0
+    this.id = 0
+    this.length = -1
+    this.seen = 0
+  }
+
+  /** Takes note of a line; false if the head has to be read line by line for it. */
+  take(buffer: Buffer, count: number, start: number, colon: number, end: number): boolean {
+    const length = colon - start
+    if (length < 1 || length > LONGEST_NAME || count >= MOST_LINES) return false
+    starts[count] = start
+    lengths[count] = length
+    const first = buffer[start] as number // start < colon < buffer.length
+    const last = buffer[colon - 1] as number
+    const bit = 1 << ((length + first * 5 + last * 11) & 31)
+    if ((this.seen & bit) !== 0 && repeats(buffer, count)) return false
+    this.seen |= bit
+    switch (lookUp(byName, buffer, start, colon)) {
+      case undefined:
+        return true
+      case 'destination':
+        this.destination = colon + 1
+        this.destinationEnd = end
+        return true
+      case 'receipt':
+        this.receiptLine = start
+        this.receipt = colon + 1
+        this.receiptEnd = end
+        return true
+      case 'id':
+        this.id = colon + 1
+        this.idEnd = end
+        return true
+      case 'content-length':
+        this.length = digits(buffer, colon + 1, end)
+        return this.length >= 0
+      default:
+        return false
+    }
+  }
+}
+
+const found = new Finds()
+
+/** Whether the name of the last line that was seen stood in one before it. */
+function repeats(buffer: Buffer, last: number): boolean {
+  const start = starts[last] as number
+  const length = lengths[last] as number // `last` has been written
+  for (let index = 0; index < last; index++) {
+    if (lengths[index] !== length) continue
+    const other = starts[index] as number // index < last
+    let at = 0
+    while (at < length && buffer[start + at] === buffer[other + at]) at++
+    if (at === length) return true
+  }
+  return false
+}
+
+function lookUp<T extends string>(
+  table: readonly (readonly T[] | undefined)[],
+  buffer: Buffer,
+  from: number,
+  to: number,
+): T | undefined {
+  if (to - from > LONGEST_NAME || to === from) return undefined
+  const candidates = table[spot(to - from, buffer[from] as number)] // from < to
+  if (candidates === undefined) return undefined
+  for (let index = 0; index < candidates.length; index++) {
+    const name = candidates[index] as T // index < length
+    if (holds(buffer, from, to, name)) return name
+  }
+  return undefined
+}
+
+/** A number of at most 15 digits; -1 for anything else. */
+function digits(buffer: Buffer, from: number, to: number): number {
+  if (to === from || to - from > 15) return -1
+  let value = 0
+  for (let at = from; at < to; at++) {
+    const digit = (buffer[at] as number) - 48 // at < to
+    if (digit < 0 || digit > 9) return -1
+    value = value * 10 + digit
+  }
+  return value
 }
 
 export class Decoder {
@@ -53,6 +200,8 @@ export class Decoder {
   private readonly limits: FrameLimits
   private buffer: Buffer = NO_BODY
   private end = 0
+  /** The buffer is one of our own. */
+  private owned = false
   /** Where the frame being read begins. */
   private start = 0
   /** How far it has been looked at. */
@@ -60,30 +209,41 @@ export class Decoder {
   private lineStart = 0
   private lines = 0
   private highBits = 0
-  private head: Head | undefined
+  /** The head has been read, the body has not. */
+  private frame: Frame | undefined
   private bodyStart = 0
+  /** Of the body, by `content-length`; -1 means up to the NUL. */
+  private length = -1
+  /** All bytes of the buffer are known to be UTF-8. */
+  private utf8 = false
+  /** Clients write to the same destination again and again. */
+  private destination = ''
 
   constructor(limits: FrameLimits) {
     this.limits = limits
   }
 
-  feed(chunk: Buffer): void {
+  /** `utf8`: these bytes are known to be UTF-8, from the first to the last. Nobody changes them any more. */
+  feed(chunk: Buffer, from = 0, to: number = chunk.length, utf8 = false): void {
     if (this.start === this.end) {
       this.buffer = chunk
-      this.end = chunk.length
-      this.start = this.at = this.lineStart = 0
+      this.owned = false
+      this.end = to
+      this.start = this.at = this.lineStart = from
+      this.utf8 = utf8
       return
     }
-    const needed = this.end + chunk.length
+    this.utf8 &&= utf8
+    const needed = this.end + to - from
     // A chunk is full; only a buffer of our own has room. Bodies already handed out are views of it: it is only ever appended to.
-    if (needed > this.buffer.length) this.move(this.end - this.start + chunk.length)
-    chunk.copy(this.buffer, this.end)
-    this.end += chunk.length
+    if (!this.owned || needed > this.buffer.length) this.move(needed - this.start)
+    chunk.copy(this.buffer, this.end, from, to)
+    this.end += to - from
   }
 
   /** The next whole frame; `heartbeat` for a run of EOLs between frames; undefined when more bytes are needed. */
   read(): Frame | 'heartbeat' | undefined {
-    if (this.head === undefined) {
+    if (this.frame === undefined) {
       if (this.at === this.start) {
         if (this.skipLineEnds()) return 'heartbeat'
         // Half an EOL: its LF is still to come.
@@ -101,6 +261,8 @@ export class Decoder {
     const larger = Buffer.allocUnsafeSlow(growth(needed, this.limits.maxFrame))
     this.buffer.copy(larger, 0, this.start, this.end)
     const shift = this.start
+    this.frame?.moved(larger, shift)
+    this.owned = true
     this.buffer = larger
     this.end -= shift
     this.start = 0
@@ -128,44 +290,61 @@ export class Decoder {
     this.highBits = 0
   }
 
-  /** Looks for the blank line that ends the head; true once `head` is set. */
+  /** Looks for the blank line that ends the head; true once `frame` is set. */
   private readHead(): boolean {
     const { buffer, end } = this
-    let at = this.at
-    let highBits = this.highBits
-    for (; at < end; at++) {
-      const byte = buffer[at] as number // at < end <= buffer.length
-      highBits |= byte
-      if (byte === NUL) {
+    let { at, lineStart, lines, highBits } = this
+    // What a head in pieces held before is not remembered: it is read line by line, like an odd one.
+    let odd = at !== this.start || this.version === undefined || this.version === '1.0'
+    let colon = -1
+    found.clear()
+    for (; ; at++) {
+      let byte = 0
+      while (at < end && KINDS[(byte = buffer[at] as number)] === ORDINARY) at++ // at < end <= buffer.length
+      if (at >= end) break
+      if (byte === COLON) {
+        // A second one is not written that way by 1.2, Value Encoding.
+        if (colon < 0) colon = at
+        else odd = true
+      } else if (byte === LF) {
+        const length = at - lineStart
+        const blank = length === 0 || (length === 1 && buffer[lineStart] === CR)
+        this.checkLine(lines, length)
+        if (blank && lines > 0) {
+          if (odd || length > 0 || !this.layOut(lines - 1, at)) this.parseHead(lines - 1, at, highBits)
+          return true
+        }
+        if (!odd && lines > 0) odd = !found.take(buffer, lines - 1, lineStart, colon, at)
+        lines++
+        lineStart = at + 1
+        colon = -1
+      } else if (byte === NUL) {
         throw new StompError(
           'malformed-frame',
           'A NUL byte stands in the head: is the blank line after the headers missing?',
         )
+      } else if (byte > SPACE || byte === CR) {
+        odd = true
+        highBits |= byte
+      } else if (colon < 0) {
+        odd = true
       }
-      if (byte !== LF) continue
-      const length = at - this.lineStart
-      const blank = length === 0 || (length === 1 && buffer[this.lineStart] === CR)
-      this.checkLine(length)
-      if (blank && this.lines > 0) {
-        this.parseHead(at, highBits)
-        return true
-      }
-      this.lines++
-      this.lineStart = at + 1
     }
     this.at = at
+    this.lineStart = lineStart
+    this.lines = lines
     this.highBits = highBits
-    this.checkLine(at - this.lineStart)
+    this.checkLine(lines, at - lineStart)
     return false
   }
 
-  private checkLine(length: number): void {
+  private checkLine(lines: number, length: number): void {
     const { maxCommand, maxHeaderLine, maxHeaders } = this.limits
-    if (this.lines === 0) {
+    if (lines === 0) {
       if (length > maxCommand) throw over('command', length, 'max-command', maxCommand)
     } else if (length > maxHeaderLine) {
       throw over('header line', length, 'max-header-line', maxHeaderLine)
-    } else if (this.lines > maxHeaders && length > 1) {
+    } else if (lines > maxHeaders && length > 1) {
       throw new StompError(
         'frame-too-large',
         `The frame has more than ${maxHeaders} headers (limit max-headers).`,
@@ -173,12 +352,42 @@ export class Decoder {
     }
   }
 
+  /** A plain frame, whose lines have all been looked at; false if it is none after all. */
+  private layOut(count: number, blank: number): boolean {
+    const { buffer, start } = this
+    const lines = count === 0 ? blank : (starts[0] as number) // it has `count` lines
+    const command = lookUp(byCommand, buffer, start, lines - 1)
+    // CONNECT is not escaped, and comes once.
+    if (command === undefined || command === 'CONNECT' || command === 'STOMP') return false
+    this.checkFrame(blank)
+    const { destination, destinationEnd, receiptLine, receipt, receiptEnd, id, idEnd } = found
+    if (destination > 0 && !holds(buffer, destination, destinationEnd, this.destination)) {
+      this.destination = buffer.toString('latin1', destination, destinationEnd)
+    }
+    this.length = found.length
+    if (this.length >= 0) this.checkBody(this.length)
+    const layout: Layout = {
+      lines: lines - start,
+      blank: blank - start,
+      destination: destination > 0 ? this.destination : undefined,
+      receiptLine: receipt > 0 ? receiptLine - start : 0,
+      receipt: receipt > 0 ? receipt - start : 0,
+      receiptEnd: receipt > 0 ? receiptEnd - start : 0,
+      id: id > 0 ? id - start : 0,
+      idEnd: id > 0 ? idEnd - start : 0,
+      measured: this.length >= 0,
+    }
+    this.bodyStart = this.at = blank + 1
+    this.frame = new Frame(command, layout, undefined, count, this.utf8, buffer, start, blank + 1)
+    return true
+  }
+
   private checkFrame(end: number): void {
     const length = end - this.start
     if (length > this.limits.maxFrame) throw over('frame', length, 'max-frame', this.limits.maxFrame)
   }
 
-  private parseHead(end: number, highBits: number): void {
+  private parseHead(count: number, end: number, highBits: number): void {
     const ascii = highBits < 0x80
     if (!ascii && !isUtf8(this.buffer.subarray(this.start, end))) {
       throw new StompError('malformed-frame', 'The command and the headers must be UTF-8.')
@@ -206,8 +415,9 @@ export class Decoder {
       from = lineEnd + 1
     }
     if (this.isTrimmed(command, headers)) trim(headers)
-    this.head = { command, headers, length: this.bodyLength(headers) }
+    this.length = this.bodyLength(headers)
     this.bodyStart = this.at = end + 1
+    this.frame = new Frame(command, undefined, headers, count, this.utf8, this.buffer, this.start, end + 1)
   }
 
   private addHeader(headers: Map<string, string>, entry: string, command: Command): void {
@@ -245,9 +455,9 @@ export class Decoder {
     return (command === 'CONNECT' || command === 'STOMP') && !headers.has('accept-version')
   }
 
-  private bodyLength(headers: Headers): number | undefined {
+  private bodyLength(headers: Headers): number {
     const value = headers.get('content-length')
-    if (value === undefined) return undefined
+    if (value === undefined) return -1
     if (!/^\d{1,15}$/.test(value)) {
       throw new StompError('malformed-frame', `content-length is ${quote(value)}, not a number of bytes.`)
     }
@@ -261,9 +471,10 @@ export class Decoder {
   }
 
   private readBody(): Frame | undefined {
-    const { command, headers, length } = this.head as Head // read() calls this only with a head
+    const frame = this.frame as Frame // read() calls this only with a head
+    const { length } = this
     let bodyEnd: number
-    if (length !== undefined) {
+    if (length >= 0) {
       bodyEnd = this.bodyStart + length
       this.checkFrame(bodyEnd + 1)
       if (bodyEnd >= this.end) return undefined
@@ -286,15 +497,14 @@ export class Decoder {
       this.checkBody(bodyEnd - this.bodyStart)
       this.checkFrame(bodyEnd + 1)
     }
-    if (bodyEnd > this.bodyStart && !withBody.has(command)) {
-      throw new StompError('malformed-frame', `A ${command} frame must not have a body.`)
+    if (bodyEnd > this.bodyStart && !withBody.has(frame.command)) {
+      throw new StompError('malformed-frame', `A ${frame.command} frame must not have a body.`)
     }
-    const body = bodyEnd === this.bodyStart ? NO_BODY : this.buffer.subarray(this.bodyStart, bodyEnd)
-    const size = bodyEnd + 1 - this.start
-    this.head = undefined
+    frame.end(bodyEnd)
+    this.frame = undefined
     this.begin(bodyEnd + 1)
     if (this.start === this.end) this.buffer = NO_BODY
-    return { command, headers, body, size }
+    return frame
   }
 }
 

@@ -1,4 +1,5 @@
 /** Frames, the header escaping of each version, and encoding. */
+import { put } from './bytes.ts'
 
 export type Version = '1.0' | '1.1' | '1.2'
 
@@ -27,12 +28,161 @@ export type Command = (typeof COMMANDS)[number]
 /** Of a repeated header the first occurrence is kept (1.2, Repeated Header Entries). */
 export type Headers = ReadonlyMap<string, string>
 
-export interface Frame {
+/**
+ * Names that mean something to the broker in the frames of a client, beside `destination`,
+ * `receipt`, `content-length` and `id`. A frame with any of them is no plain one.
+ */
+export const MEANINGFUL: ReadonlySet<string> = new Set(
+  (
+    'accept-version ack AMQ_SCHEDULED_CRON AMQ_SCHEDULED_DELAY AMQ_SCHEDULED_PERIOD AMQ_SCHEDULED_REPEAT browser ' +
+    'delivery-count expiration expires host JMSXGroupID login message-id message_group passcode persistent priority ' +
+    'redelivered reply-to requeue retain session subscription transaction ttl x-delay x-max-length x-stream-offset'
+  ).split(' '),
+)
+
+/**
+ * Where the parts of a plain frame lie, counted from its first byte; 0 for what is not there. Plain
+ * is a frame of which no line has to be read to pass it on: it is ASCII, nothing is escaped, no
+ * name is repeated, and of those that mean something there are only the four that are found here.
+ */
+export interface Layout {
+  /** The first header line, and the empty line behind the last. */
+  readonly lines: number
+  readonly blank: number
+  readonly destination: string | undefined
+  /** The line, its value and its end. */
+  readonly receiptLine: number
+  readonly receipt: number
+  readonly receiptEnd: number
+  readonly id: number
+  readonly idEnd: number
+  /** There is a content-length. */
+  readonly measured: boolean
+}
+
+/** A frame as it came in: headers that nobody asks for are not read, a body is not copied. */
+export class Frame {
   readonly command: Command
-  readonly headers: Headers
-  readonly body: Buffer
-  /** Bytes on the wire: what it takes to keep it. */
-  readonly size: number
+  /** Of a plain frame. */
+  readonly layout: Layout | undefined
+  /** Header lines. */
+  readonly count: number
+  /** All of it is known to be UTF-8; else nobody has looked. */
+  readonly utf8: boolean
+  private known: Headers | undefined
+  private bytes: Buffer
+  private start: number
+  private bodyFrom: number
+  private bodyTo: number
+
+  /** Of a plain frame the layout, of another one the headers; the body follows with `end`. */
+  constructor(
+    command: Command,
+    layout: Layout | undefined,
+    headers: Headers | undefined,
+    count: number,
+    utf8: boolean,
+    bytes: Buffer,
+    start: number,
+    bodyFrom: number,
+  ) {
+    this.command = command
+    this.layout = layout
+    this.known = headers
+    this.count = count
+    this.utf8 = utf8
+    this.bytes = bytes
+    this.start = start
+    this.bodyFrom = bodyFrom
+    this.bodyTo = bodyFrom
+  }
+
+  /** The body is there. */
+  end(at: number): this {
+    this.bodyTo = at
+    return this
+  }
+
+  /** The bytes have been brought to another buffer, so much nearer to its beginning. */
+  moved(bytes: Buffer, by: number): void {
+    this.bytes = bytes
+    this.start -= by
+    this.bodyFrom -= by
+  }
+
+  /** Bytes on the wire. */
+  get size(): number {
+    return this.bodyTo + 1 - this.start
+  }
+
+  get bodySize(): number {
+    return this.bodyTo - this.bodyFrom
+  }
+
+  get body(): Buffer {
+    return this.bodySize === 0 ? NO_BODY : this.bytes.subarray(this.bodyFrom, this.bodyTo)
+  }
+
+  get headers(): Headers {
+    return (this.known ??= this.read())
+  }
+
+  /** One header, without a look at the others where that can be avoided. */
+  header(name: string): string | undefined {
+    const { layout } = this
+    if (layout === undefined) return this.headers.get(name)
+    if (name === 'destination') return layout.destination
+    if (name === 'receipt') return this.value(layout.receipt, layout.receiptEnd)
+    if (name === 'id') return this.value(layout.id, layout.idEnd)
+    return MEANINGFUL.has(name) ? undefined : this.headers.get(name)
+  }
+
+  // What follows is for plain frames, whose lines and body pass from SEND to MESSAGE as they are.
+
+  /** Bytes of the header lines but the receipt's, and of the empty line behind them. */
+  get headSize(): number {
+    const { lines, blank, receiptLine, receiptEnd } = this.layout as Layout // it is plain
+    return blank + 1 - lines - (receiptEnd === 0 ? 0 : receiptEnd + 1 - receiptLine)
+  }
+
+  /** Writes what `headSize` counts. The position behind it. */
+  putHead(target: Buffer, at: number): number {
+    const { lines, blank, receiptLine, receiptEnd } = this.layout as Layout // it is plain
+    const { bytes, start } = this
+    if (receiptEnd === 0) return put(target, at, bytes, start + lines, start + blank + 1)
+    const next = put(target, at, bytes, start + lines, start + receiptLine)
+    return put(target, next, bytes, start + receiptEnd + 1, start + blank + 1)
+  }
+
+  /** Writes the body and its NUL. The position behind them. */
+  putBody(target: Buffer, at: number): number {
+    return put(target, at, this.bytes, this.bodyFrom, this.bodyTo + 1)
+  }
+
+  /** The body and its NUL, where they lie. */
+  get closing(): Buffer {
+    return this.bytes.subarray(this.bodyFrom, this.bodyTo + 1)
+  }
+
+  private value(from: number, to: number): string | undefined {
+    return to === 0 ? undefined : this.bytes.toString('latin1', this.start + from, this.start + to)
+  }
+
+  private read(): Headers {
+    const { lines, blank } = this.layout as Layout // else the headers were given
+    return readLines(this.bytes.toString('latin1', this.start + lines, this.start + blank))
+  }
+}
+
+/** The headers of lines in which nothing is escaped and no name is repeated. */
+export function readLines(text: string): Headers {
+  const headers = new Map<string, string>()
+  for (let from = 0, end: number; from < text.length; from = end + 1) {
+    const colon = text.indexOf(':', from)
+    end = text.indexOf('\n', colon)
+    headers.set(text.slice(from, colon), text.slice(colon + 1, end))
+  }
+  return headers
 }
 
 /** What an object in memory costs beside its bytes, roughly: so that many small ones count for what they are. */
@@ -41,7 +191,7 @@ const HEADER_OVERHEAD = 64
 
 /** What a frame counts for against a limit of bytes while it is kept. */
 export function footprint(frame: Frame): number {
-  return frame.size + FRAME_OVERHEAD + HEADER_OVERHEAD * frame.headers.size
+  return frame.size + FRAME_OVERHEAD + HEADER_OVERHEAD * frame.count
 }
 
 export const NO_BODY: Buffer = Buffer.alloc(0)
