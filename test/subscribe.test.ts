@@ -1,4 +1,5 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { Made } from '../broker/model/content.ts'
 import { Hub, type Subscriber } from '../broker/core/hub.ts'
 import { Message, MessageIds } from '../broker/model/message.ts'
 import { parseDestination } from './helpers/destination.ts'
@@ -258,7 +259,9 @@ test('invariant 6: a subscriber added during a delivery loop does not get that m
   await hub.add('/topic/loop', last)
   const destination = parseDestination('/topic/loop')
   for (const id of ['1', '2']) {
-    void engine.commit([{ type: 'send', message: new Message(id, destination, new Map(), Buffer.alloc(0)) }])
+    void engine.commit([
+      { type: 'send', message: new Message(id, destination, new Made(new Map(), Buffer.alloc(0))) },
+    ])
   }
   expect(heard).toEqual(['first 1', 'last 1', 'first 2', 'late 2'])
 })

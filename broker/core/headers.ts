@@ -7,7 +7,7 @@ export type AckMode = 'auto' | 'client' | 'client-individual'
 
 /** A header that must be there; `asked` is the name to ask for, where several will do. */
 export function required(frame: Frame, name: string, asked = name): string {
-  const value = frame.headers.get(name)
+  const value = frame.header(name)
   if (value === undefined || value === '') {
     throw new StompError('missing-header', `${frame.command} needs the header ${quote(asked)}.`)
   }
@@ -16,12 +16,12 @@ export function required(frame: Frame, name: string, asked = name): string {
 
 /** 1.1 and 1.2 require `id`; 1.0 may leave it out, and then the destination stands in. */
 export function subscriptionId(frame: Frame, version: Version): string {
-  return copy(frame.headers.get('id') || required(frame, version === '1.0' ? 'destination' : 'id'))
+  return copy(frame.header('id') || required(frame, version === '1.0' ? 'destination' : 'id'))
 }
 
 /** What an ACK or NACK names: 1.2 has `id`, the earlier versions `message-id`; either will do on all. */
 export function ackId(frame: Frame, version: Version): string {
-  return frame.headers.get('id') ?? required(frame, 'message-id', version === '1.2' ? 'id' : 'message-id')
+  return frame.header('id') ?? required(frame, 'message-id', version === '1.2' ? 'id' : 'message-id')
 }
 
 /** Milliseconds: what the client can do, and what it wants. */

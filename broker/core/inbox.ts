@@ -44,8 +44,8 @@ export class Inbox {
     this.decoder.version = version
   }
 
-  data(chunk: Buffer): void {
-    this.decoder.feed(chunk)
+  data(chunk: Buffer, from: number, to: number, utf8: boolean): void {
+    this.decoder.feed(chunk, from, to, utf8)
     if (!this.waiting) this.work()
   }
 

@@ -1,3 +1,4 @@
+import { Made, Passed } from '../model/content.ts'
 import { Message, NO_TERMS, type MessageIds, type Op } from '../model/message.ts'
 import type { Stats } from '../model/stats.ts'
 import type { Destination, Destinations, Personal } from '../protocol/destination.ts'
@@ -46,6 +47,9 @@ export class Publisher<S> {
   /** The messages of a SEND; a promise where an application has to think about it. */
   read(frame: Frame, transaction: Transaction<S> | undefined): Op[] | Promise<Op[]> {
     const destination = required(frame, 'destination')
+    const addresses = this.house.destinations.sent(destination)
+    const plain = this.pass(frame, destination, addresses)
+    if (plain !== undefined && transaction === undefined) return [{ type: 'send', message: plain }]
     const { body } = frame
     const { terms, headers } = readPublication(frame.headers, this.sender)
     const size = footprint(frame)
@@ -53,11 +57,11 @@ export class Publisher<S> {
     const add = (forward: Forward): void => {
       if (transaction !== undefined) this.transactions.charge(transaction, size)
       const id = this.house.ids.next()
-      const message = new Message(id, forward.destination, forward.headers, forward.body, size, terms)
+      const content = new Made(forward.headers, forward.body)
+      const message = new Message(id, forward.destination, content, size, terms)
       if (transaction !== undefined || forward.destination.kind === 'queue') message.detach()
       ops.push({ type: 'send', message })
     }
-    const addresses = this.house.destinations.sent(destination)
     // Handlers come last: what is refused has not been handled.
     const handled: (readonly [Found, AppMessage])[] = []
     for (const address of addresses) {
@@ -82,6 +86,20 @@ export class Publisher<S> {
       for (const forward of forwards) if (forward !== undefined) add(forward)
       return ops
     })
+  }
+
+  /** The message of a plain frame to one topic or queue by its own name, which nearly all are. */
+  private pass(
+    frame: Frame,
+    name: string,
+    addresses: readonly (Destination | Personal)[],
+  ): Message | undefined {
+    const [address] = addresses
+    if (frame.layout === undefined || address === undefined || addresses.length > 1) return undefined
+    if ((address.kind !== 'topic' && address.kind !== 'queue') || address.shown !== name) return undefined
+    const id = this.house.ids.next()
+    const message = new Message(id, address, new Passed(frame), footprint(frame), this.sender.plain)
+    return address.kind === 'queue' ? message.detach() : message
   }
 
   /** What the application at `path` says to a SUBSCRIBE. */

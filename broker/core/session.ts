@@ -1,8 +1,12 @@
 import type { Logger } from 'pino'
 import type { Engine, Settling } from '../engine/engine.ts'
+import { Made } from '../model/content.ts'
+import { formOf, type Form } from '../model/form.ts'
 import { Ledger, type Entry } from '../model/ledger.ts'
 import { deliveryId, Message, type Delivery, type MessageIds, type Op } from '../model/message.ts'
+import { Receipt } from '../model/receipt.ts'
 import type { Stats } from '../model/stats.ts'
+import type { Payload } from '../model/wire.ts'
 import type { FrameLimits } from '../protocol/decoder.ts'
 import type { Destination, Destinations } from '../protocol/destination.ts'
 import { StompError } from '../protocol/errors.ts'
@@ -20,7 +24,15 @@ import { copy, quote } from '../protocol/text.ts'
 import type { Connection, Receiver } from '../transport/connection.ts'
 import type { AddressLimits } from './addresses.ts'
 import type { Apps, Reply } from './app.ts'
-import { ackId, readErrorScope, readFlag, readHeartbeat, required, type ErrorScope } from './headers.ts'
+import {
+  ackId,
+  readErrorScope,
+  readFlag,
+  readHeartbeat,
+  required,
+  type AckMode,
+  type ErrorScope,
+} from './headers.ts'
 import { agree, Heartbeat, type Ticker, type Ticking } from './heartbeat.ts'
 import type { Hub } from './hub.ts'
 import { EVERYTHING, Inbox, type InboxHost } from './inbox.ts'
@@ -95,7 +107,7 @@ export class Session implements Receiver, InboxHost, RosterHost, Ticking {
   pressed = false
   /** Of the messages of queues that are handed out in a turn. */
   readonly share: Share
-  private readonly connection: Connection
+  readonly connection: Connection
   private readonly host: SessionHost
   private readonly inbox: Inbox
   private readonly roster: Roster
@@ -125,10 +137,10 @@ export class Session implements Receiver, InboxHost, RosterHost, Ticking {
 
   // --- the transport's side -------------------------------------------------------------------
 
-  data(chunk: Buffer): void {
+  data(chunk: Buffer, from: number, to: number, utf8: boolean): void {
     if (this.state === 'ended' || this.state === 'disconnecting') return
     this.heartbeat?.heard()
-    this.inbox.data(chunk)
+    this.inbox.data(chunk, from, to, utf8)
   }
 
   drain(): void {
@@ -296,16 +308,13 @@ export class Session implements Receiver, InboxHost, RosterHost, Ticking {
     if (transaction !== undefined) this.transactions.charge(transaction, footprint(frame))
     // 1.2, NACK: it concerns one message in client-individual and, like ACK, all before it in client mode.
     const taken = this.ledger.take(entry, entry.subscription.mode === 'client')
-    // RabbitMQ: it is not to be tried again.
-    const refusal = readFlag(frame.headers, 'requeue') === false ? 'reject' : 'nack'
-    const type = frame.command === 'ACK' ? 'ack' : refusal
+    const type = frame.command === 'ACK' ? 'ack' : requeues(frame) ? 'nack' : 'reject'
     const ops = taken.map(({ delivery }): Op => ({ type, delivery }))
     this.submit(frame, transaction, ops, taken)
   }
 
   /** The delivery an ACK or NACK names; undefined for one that is harmless and to be ignored. */
   private findEntry(frame: Frame): Held | undefined {
-    const { headers } = frame
     const id = ackId(frame, this.version)
     // stompjs writes it where a message showed no ack header, that is, where none is needed.
     if (id === 'undefined') {
@@ -313,7 +322,7 @@ export class Session implements Receiver, InboxHost, RosterHost, Ticking {
       return undefined
     }
     const entry = this.ledger.find(id)
-    const name = headers.get('subscription')
+    const name = frame.header('subscription')
     const named = name === undefined ? undefined : this.roster.get(name)
     // 1.0 and 1.1 name the subscription too; on 1.2 the id says it all.
     if (
@@ -363,7 +372,7 @@ export class Session implements Receiver, InboxHost, RosterHost, Ticking {
   // --- settling -------------------------------------------------------------------------------
 
   private transaction(frame: Frame): Tx | undefined {
-    const id = frame.headers.get('transaction')
+    const id = frame.header('transaction')
     return id === undefined ? undefined : this.transactions.get(id)
   }
 
@@ -470,11 +479,13 @@ export class Session implements Receiver, InboxHost, RosterHost, Ticking {
   publish(subscription: TopicSubscription | AppSubscription, message: Message): void {
     // A delivery loop may still hold subscriptions of a session that it ended.
     if (this.state !== 'connected') return
-    const { connection, version } = this
-    const { wire } = connection
-    if (wire.binary === 'refuse' && !message.text) return this.refuseBinary(message)
-    const ack = version === '1.2' && subscription.mode !== 'auto' ? message.id : undefined
-    this.transmit(message.render(subscription.id, ack, version, wire))
+    if (this.selective && !message.text) return this.refuseBinary(message)
+    this.transmit(message.render(subscription.form))
+  }
+
+  form(id: string, mode: AckMode): Form {
+    // Only 1.2 knows the ack header (1.2, MESSAGE).
+    return formOf(id, mode !== 'auto' && this.version === '1.2', this.version, this.connection.wire)
   }
 
   /** Some messages cannot be sent to this client. */
@@ -483,20 +494,16 @@ export class Session implements Receiver, InboxHost, RosterHost, Ticking {
   }
 
   dispatch(subscription: QueueSubscription, delivery: Delivery): void {
-    const { connection, version } = this
     const { message } = delivery
-    const { wire } = connection
     const explicit = subscription.mode !== 'auto'
     const id = deliveryId(delivery)
     if (explicit) this.ledger.add(id, subscription, delivery)
-    if (wire.binary === 'refuse' && !message.text) {
+    if (this.selective && !message.text) {
       this.refuseBinary(message)
       if (!explicit) this.give([{ type: 'release', delivery }])
       return
     }
-    // Only 1.2 knows the ack header (1.2, MESSAGE).
-    const ack = explicit && version === '1.2' ? id : undefined
-    this.transmit(message.renderDelivery(subscription.id, id, ack, version, wire, delivery.attempt))
+    this.transmit(message.renderDelivery(subscription.form, id, delivery.attempt))
     if (!explicit && !subscription.auto) this.give([{ type: 'ack', delivery }])
   }
 
@@ -507,7 +514,7 @@ export class Session implements Receiver, InboxHost, RosterHost, Ticking {
   answer(subscription: AppSubscription, destination: string, { body, headers }: Reply): void {
     const { ids } = this.host
     const source: Destination = { kind: 'topic', name: destination, shown: destination, temporary: false }
-    this.publish(subscription, new Message(ids.next(), source, new Map(headers), body))
+    this.publish(subscription, new Message(ids.next(), source, new Made(new Map(headers), body)))
   }
 
   discard(delivery: Delivery): void {
@@ -516,7 +523,6 @@ export class Session implements Receiver, InboxHost, RosterHost, Ticking {
 
   show(subscription: BrowseSubscription, message: Message | undefined): void {
     if (this.state !== 'connected') return
-    const { wire } = this.connection
     if (message === undefined) {
       // ActiveMQ's last frame.
       return this.write('MESSAGE', [
@@ -527,8 +533,8 @@ export class Session implements Receiver, InboxHost, RosterHost, Ticking {
         ['content-length', '0'],
       ])
     }
-    if (wire.binary === 'refuse' && !message.text) return this.refuseBinary(message)
-    this.transmit(message.renderDelivery(subscription.id, message.id, undefined, this.version, wire, 1))
+    if (this.selective && !message.text) return this.refuseBinary(message)
+    this.transmit(message.renderDelivery(subscription.form, message.id, 1))
   }
 
   private refuseBinary(message: Message): void {
@@ -540,12 +546,15 @@ export class Session implements Receiver, InboxHost, RosterHost, Ticking {
     )
   }
 
-  private transmit(payload: Buffer | string): void {
-    if (this.connection.send(payload)) return
+  private transmit(payload: Payload): void {
+    // Judged by what waited before it: one message, however large, is not slowness.
+    if (!this.connection.send(payload)) this.full(this.connection.buffered - payload.length)
+  }
+
+  full(waiting: number): void {
     this.pressed = true
     const { sendBudget } = this.host.options
-    // Judged by what waited before it: one message, however large, is not slowness.
-    if (this.connection.buffered - payload.length <= sendBudget || this.state === 'ended') return
+    if (waiting <= sendBudget || this.state === 'ended') return
     this.host.stats.slowConsumers++
     this.fail(
       new StompError(
@@ -556,8 +565,12 @@ export class Session implements Receiver, InboxHost, RosterHost, Ticking {
   }
 
   private receipt(frame: Frame | undefined): void {
-    const id = frame?.headers.get('receipt')
-    if (id !== undefined) this.write('RECEIPT', [['receipt-id', id]])
+    const id = frame?.header('receipt')
+    if (id === undefined || frame === undefined) return
+    const { envelope } = this.connection.wire
+    // The value of a plain frame has nothing to escape.
+    if (envelope === undefined || frame.layout === undefined) this.write('RECEIPT', [['receipt-id', id]])
+    else this.transmit(new Receipt(envelope, id))
   }
 
   private write(command: Command, headers: readonly [string, string][], body: Buffer = NO_BODY): void {
@@ -624,4 +637,9 @@ export class Session implements Receiver, InboxHost, RosterHost, Ticking {
   private end(): void {
     if (this.state !== 'ended') this.retire('ended')
   }
+}
+
+/** RabbitMQ: `requeue:false` is not to be tried again. */
+function requeues(nack: Frame): boolean {
+  return readFlag(nack.headers, 'requeue') !== false
 }

@@ -1,9 +1,11 @@
 import type { Consumer, Consumption, Engine, QueueTerms } from '../engine/engine.ts'
+import type { Form } from '../model/form.ts'
 import type { Delivery, Message } from '../model/message.ts'
 import type { Interest } from '../protocol/pattern.ts'
+import type { Connection } from '../transport/connection.ts'
 import type { Reply } from './app.ts'
 import type { AckMode } from './headers.ts'
-import type { Hub, Subscriber } from './hub.ts'
+import type { Hub, Outlet, Subscriber } from './hub.ts'
 import type { Prefetch } from './request.ts'
 import type { Share } from './turns.ts'
 
@@ -23,6 +25,9 @@ export interface SubscriptionHost {
   /** What an application says to a SUBSCRIBE. */
   answer(subscription: AppSubscription, destination: string, reply: Reply): void
   fail(reason: unknown): void
+  readonly connection: Connection
+  /** How a subscription's messages look. */
+  form(id: string, mode: AckMode): Form
 }
 
 /** Which messages a subscription takes; undefined for all. */
@@ -32,6 +37,7 @@ export type Filter = ((message: Message) => boolean) | undefined
 interface Common {
   readonly id: string
   readonly mode: AckMode
+  readonly form: Form
   /** Done when it is in the routing table. */
   open(): void | Promise<void>
   /** After SUBSCRIBE's receipt, which goes out before the first message. */
@@ -46,6 +52,7 @@ interface Common {
 export class TopicSubscription implements Subscriber, Common {
   readonly id: string
   readonly mode: AckMode
+  readonly form: Form
   private readonly interests: readonly Interest[]
   private readonly filter: Filter
   private readonly host: SubscriptionHost
@@ -63,6 +70,7 @@ export class TopicSubscription implements Subscriber, Common {
   ) {
     this.id = id
     this.mode = mode
+    this.form = host.form(id, mode)
     this.interests = interests
     this.filter = filter
     this.host = host
@@ -74,6 +82,11 @@ export class TopicSubscription implements Subscriber, Common {
       .map((interest) => this.hub.add(interest, this))
       .filter((done) => done !== undefined)
     if (waiting.length > 0) return Promise.all(waiting).then(() => {})
+  }
+
+  get outlet(): Outlet | undefined {
+    if (this.filter !== undefined || this.backlog !== undefined) return undefined
+    return { connection: this.host.connection, form: this.form }
   }
 
   deliver(message: Message): void {
@@ -126,6 +139,7 @@ export interface Sharing {
 export class QueueSubscription implements Consumer, Common {
   readonly id: string
   readonly mode: AckMode
+  readonly form: Form
   readonly queue: string
   readonly exclusive: boolean
   readonly priority: number
@@ -153,6 +167,7 @@ export class QueueSubscription implements Consumer, Common {
   ) {
     this.id = id
     this.mode = mode
+    this.form = host.form(id, mode)
     this.queue = queue
     this.terms = terms
     this.exclusive = sharing.exclusive
@@ -227,6 +242,7 @@ export class QueueSubscription implements Consumer, Common {
 export class BrowseSubscription implements Common {
   readonly id: string
   readonly mode = 'auto'
+  readonly form: Form
   readonly queue: string
   /** A last frame tells that this was all. */
   readonly ends: boolean
@@ -246,6 +262,7 @@ export class BrowseSubscription implements Common {
     engine: Engine,
   ) {
     this.id = id
+    this.form = host.form(id, 'auto')
     this.queue = queue
     this.ends = ends
     this.filter = filter
@@ -305,6 +322,7 @@ export class BrowseSubscription implements Common {
 export class AppSubscription implements Common {
   readonly id: string
   readonly mode = 'auto'
+  readonly form: Form
   private readonly destination: string
   private readonly ask: () => Promise<Reply | undefined> | undefined
   private readonly host: SubscriptionHost
@@ -317,6 +335,7 @@ export class AppSubscription implements Common {
     host: SubscriptionHost,
   ) {
     this.id = id
+    this.form = host.form(id, 'auto')
     this.destination = destination
     this.ask = ask
     this.host = host

@@ -1,3 +1,4 @@
+import { Made } from '../model/content.ts'
 import { Message } from '../model/message.ts'
 import { MAX_DESTINATION, type Destination } from '../protocol/destination.ts'
 
@@ -36,7 +37,7 @@ export class DeadLetter extends Message {
 
   private constructor(id: string, message: Message, past: Past) {
     const { destination, headers, body, size, terms } = message
-    super(id, destination, headers, body, size, terms)
+    super(id, destination, new Made(headers, body), size, terms)
     this.past = past
   }
 
@@ -76,7 +77,11 @@ export class DeadLetter extends Message {
       size += value.length - (before?.length ?? -name.length - HEADER_OVERHEAD)
     }
     const terms = { ...message.terms, expires: 0, delay: 0, retain: undefined }
-    return new DeadLetter(id, new Message(id, destination, headers, message.body, size, terms), past)
+    return new DeadLetter(
+      id,
+      new Message(id, destination, new Made(headers, message.body), size, terms),
+      past,
+    )
   }
 
   override copy(id: string): DeadLetter {

@@ -1,26 +1,9 @@
-import { isUtf8 } from 'node:buffer'
+import { put, putText } from '../protocol/bytes.ts'
 import type { Destination } from '../protocol/destination.ts'
-import { headerLine, joinFrame, type Headers, type Version } from '../protocol/frame.ts'
-import type { Wire } from './wire.ts'
-
-// Not passed on from SEND to MESSAGE: they speak of the sender's frame, or the broker writes its own.
-const stripped: ReadonlySet<string> = new Set([
-  'receipt',
-  'transaction',
-  'ack',
-  'subscription',
-  'message-id',
-  'destination',
-  'redelivered',
-  'delivery-count',
-  'browser',
-  'session',
-  'login',
-  'passcode',
-  'x-stream-offset',
-  'x-max-length',
-  'content-length',
-])
+import type { Headers, Version } from '../protocol/frame.ts'
+import { Made, type Content } from './content.ts'
+import type { Form } from './form.ts'
+import type { Envelope, Payload, Piece, Wire } from './wire.ts'
 
 /** What a sender asks of the broker beside delivery. */
 export interface Terms {
@@ -55,152 +38,223 @@ export class Message {
   /** The `message-id` header, the same for every subscriber of a topic. */
   readonly id: string
   readonly destination: Destination
-  /** As the sender gave them. */
-  readonly headers: Headers
-  private bytes: Buffer
   /** What it counts for against a limit of bytes. */
   readonly size: number
   readonly terms: Terms
-  private utf8: boolean | undefined
+  private content: Content
   // Nearly always one form is asked for again and again: it is kept outside the map.
-  private lastSubscription: string | undefined
-  private lastAck: string | undefined
-  private lastVersion: Version | undefined
-  private lastWire: Wire | undefined
-  private lastPayload: Buffer | string = ''
-  private payloads: Map<string, Buffer | string> | undefined
+  private form: Form | undefined
+  private payload: Payload = ''
+  private payloads: Map<string, Payload> | undefined
+  /** What forms share that differ in their opening only. */
   private tails: Map<string, Buffer> | undefined
 
   constructor(
     id: string,
     destination: Destination,
-    headers: Headers,
-    body: Buffer,
-    size = body.length,
-    terms = NO_TERMS,
+    content: Content,
+    size: number = content.size,
+    terms: Terms = NO_TERMS,
   ) {
     this.id = id
     this.destination = destination
-    this.headers = headers
-    this.bytes = body
+    this.content = content
     this.size = size
     this.terms = terms
   }
 
-  get body(): Buffer {
-    return this.bytes
+  /** As the sender gave them. */
+  get headers(): Headers {
+    return this.content.headers
   }
 
-  /**
-   * To be called before it is kept for longer than a turn: a body is a slice of what the socket
-   * read, and keeps all of that alive for as long as it is kept itself.
-   */
+  get body(): Buffer {
+    return this.content.body
+  }
+
+  /** To be called before it is kept for longer than a turn. */
   detach(): this {
-    const { bytes } = this
-    if (bytes.length * 2 >= bytes.buffer.byteLength) return this
-    // A small one in memory of its own, not in Node's pool, of which it would keep 8 kB alive.
-    this.bytes = Buffer.allocUnsafeSlow(bytes.length)
-    bytes.copy(this.bytes)
+    this.content = this.content.detach()
     return this
   }
 
   /** The same under another id, with nothing rendered yet. */
   copy(id: string): Message {
-    return new Message(id, this.destination, this.headers, this.bytes, this.size, this.terms)
+    return new Message(id, this.destination, this.content, this.size, this.terms)
   }
 
   /** Whether the body is UTF-8, and so the whole frame. */
   get text(): boolean {
-    return (this.utf8 ??= isUtf8(this.body))
+    return this.content.text
   }
 
-  /**
-   * The MESSAGE frame for a topic subscription. Equal arguments return the identical object.
-   * `ack` is given in the client ack modes of 1.2, which MUST show one (1.2, SUBSCRIBE ack header).
-   */
-  render(subscription: string, ack: string | undefined, version: Version, wire: Wire): Buffer | string {
-    if (
-      this.lastSubscription === subscription &&
-      this.lastAck === ack &&
-      this.lastVersion === version &&
-      this.lastWire === wire
-    ) {
-      return this.lastPayload
-    }
-    const key = `${wire.name} ${version} ${ack ?? ''} ${subscription}`
+  /** The MESSAGE frame for a topic subscription. Equal forms return the identical object. */
+  render(form: Form): Payload {
+    if (this.form === form) return this.payload
     this.payloads ??= new Map()
-    let payload = this.payloads.get(key)
+    let payload = this.payloads.get(form.key)
     if (payload === undefined) {
-      payload = this.dress(opening(subscription, ack, version), this.sharedTail(version, wire), wire)
-      this.payloads.set(key, payload)
+      payload = this.dress(form, this.id, 0)
+      this.payloads.set(form.key, payload)
     }
-    this.lastSubscription = subscription
-    this.lastAck = ack
-    this.lastVersion = version
-    this.lastWire = wire
-    return (this.lastPayload = payload)
+    this.form = form
+    return (this.payload = payload)
   }
 
   /** The MESSAGE frame for the one consumer of a queue, under the id of the delivery. */
-  renderDelivery(
-    subscription: string,
-    id: string,
-    ack: string | undefined,
-    version: Version,
-    wire: Wire,
-    attempt: number,
-  ): Buffer | string {
-    let head = `${opening(subscription, ack, version)}redelivered:${attempt > 1}\n`
-    if (attempt > 1) head += `delivery-count:${attempt - 1}\n`
-    return this.dress(head, this.tail(id, version, this.asBase64(wire)), wire)
+  renderDelivery(form: Form, id: string, attempt: number): Payload {
+    return this.dress(form, id, attempt)
   }
 
-  private dress(head: string, tail: Buffer, wire: Wire): Buffer | string {
-    const text = this.text ? !(wire.octets && this.isOctets()) : this.asBase64(wire)
-    return wire.wrap(Buffer.from(head), tail, text)
+  private dress(form: Form, id: string, attempt: number): Payload {
+    const { wire } = form
+    const { shown } = this.destination
+    const { envelope } = wire
+    if (envelope !== undefined) {
+      const text = envelope.typed && this.isText(wire)
+      return new MessagePiece(form, envelope, this.content, shown, id, attempt, text)
+    }
+    const base64 = wire.binary === 'base64' && !this.text
+    const text = base64 || this.isText(wire)
+    const opening = Buffer.from(own(form, id, attempt))
+    return wire.wrap(Buffer.concat([form.opening, opening]), this.tail(form, base64), text)
   }
 
-  private asBase64(wire: Wire): boolean {
-    return wire.binary === 'base64' && !this.text
+  private isText(wire: Wire): boolean {
+    return this.text && !(wire.octets && this.isOctets())
   }
 
   private isOctets(): boolean {
     return this.headers.get('content-type')?.startsWith('application/octet-stream') ?? false
   }
 
-  private sharedTail(version: Version, wire: Wire): Buffer {
-    const base64 = this.asBase64(wire)
+  /** All of the frame that depends neither on the subscription nor on the delivery. */
+  private tail({ version }: Form, base64: boolean): Buffer {
     const key = base64 ? `${version} base64` : version
     this.tails ??= new Map()
     let tail = this.tails.get(key)
-    if (tail === undefined) this.tails.set(key, (tail = this.tail(this.id, version, base64)))
+    if (tail === undefined) this.tails.set(key, (tail = this.makeTail(version, base64)))
     return tail
   }
 
-  /** All of the frame that does not depend on the subscription. */
-  private tail(id: string, version: Version, base64: boolean): Buffer {
-    const body = base64 ? Buffer.from(this.body.toString('base64')) : this.body
-    let head = `message-id:${id}\n${headerLine('destination', this.destination.shown, version)}`
-    // Ours come first, and the first one counts: also for those who trim the names of headers.
-    head += `content-length:${body.length}\n`
-    if (base64) head += 'content-transfer-encoding:base64\n'
-    for (const [name, value] of this.headers) {
-      if (stripped.has(name) || (name === 'persistent' && value !== 'true')) continue
-      head += headerLine(name, value, version)
+  private makeTail(version: Version, base64: boolean): Buffer {
+    let { content } = this
+    if (base64) {
+      const headers = new Map([['content-transfer-encoding', 'base64'], ...content.headers])
+      headers.set('content-transfer-encoding', 'base64')
+      content = new Made(headers, Buffer.from(content.body.toString('base64')))
     }
-    return joinFrame(Buffer.from(`${head}\n`), body)
+    const { shown } = this.destination
+    const tail = Buffer.allocUnsafe(content.headSize(shown, version) + content.size + 1)
+    content.putBody(tail, content.putHead(tail, 0, shown, version))
+    return tail
   }
 }
 
-function opening(subscription: string, ack: string | undefined, version: Version): string {
-  const head = `MESSAGE\n${headerLine('subscription', subscription, version)}`
-  return ack === undefined ? head : `${head}ack:${ack}\n`
+/** The header lines of the broker, behind the opening. */
+function own({ acks }: Form, id: string, attempt: number): string {
+  let lines = acks ? `ack:${id}\n` : ''
+  if (attempt > 0) lines += `redelivered:${attempt > 1}\n`
+  if (attempt > 1) lines += `delivery-count:${attempt - 1}\n`
+  return `${lines}message-id:${id}\n`
 }
+
+/** Bodies from this on are handed to the socket where they lie. */
+const LARGE_BODY = 16 * 1024
+
+/** A MESSAGE frame, written where it is needed. */
+class MessagePiece implements Piece {
+  readonly length: number
+  private readonly form: Form
+  private readonly envelope: Envelope
+  private readonly content: Content
+  private readonly shown: string
+  private readonly id: string
+  private readonly attempt: number
+  private readonly text: boolean
+  /** Of the frame without its envelope. */
+  private readonly frameLength: number
+  private shared: readonly Buffer[] | undefined
+
+  constructor(
+    form: Form,
+    envelope: Envelope,
+    content: Content,
+    shown: string,
+    id: string,
+    attempt: number,
+    text: boolean,
+  ) {
+    this.form = form
+    this.envelope = envelope
+    this.content = content
+    this.shown = shown
+    this.id = id
+    this.attempt = attempt
+    this.text = text
+    const head = form.opening.length + ownSize(form, id, attempt) + content.headSize(shown, form.version)
+    this.frameLength = head + content.size + 1
+    this.length = envelope.size(this.frameLength) + this.frameLength
+  }
+
+  put(target: Buffer, at: number): number {
+    return this.content.putBody(target, this.putHead(target, at))
+  }
+
+  parts(): readonly Buffer[] | undefined {
+    if (this.content.size < LARGE_BODY) return undefined
+    if (this.shared === undefined) {
+      const head = Buffer.allocUnsafe(this.length - this.content.size - 1)
+      this.putHead(head, 0)
+      this.shared = [head, ...this.content.closing()]
+    }
+    return this.shared
+  }
+
+  private putHead(target: Buffer, at: number): number {
+    const { form, id, attempt } = this
+    const { opening } = form
+    let next = this.envelope.put(target, at, this.frameLength, this.text)
+    next = put(target, next, opening, 0, opening.length)
+    if (attempt > 1) {
+      next = putText(target, next, own(form, id, attempt))
+    } else {
+      if (form.acks) next = putLine(target, next, ACK, id)
+      if (attempt === 1) next = putText(target, next, FIRST)
+      next = putLine(target, next, MESSAGE_ID, id)
+    }
+    return this.content.putHead(target, next, this.shown, form.version)
+  }
+}
+
+const ACK = 'ack:'
+const FIRST = 'redelivered:false\n'
+const MESSAGE_ID = 'message-id:'
+const LF = 10
+
+function putLine(target: Buffer, at: number, name: string, value: string): number {
+  const end = putText(target, putText(target, at, name), value)
+  target[end] = LF
+  return end + 1
+}
+
+/** Bytes of what `own` would say. */
+function ownSize(form: Form, id: string, attempt: number): number {
+  if (attempt > 1) return own(form, id, attempt).length
+  const line = id.length + 1
+  return MESSAGE_ID.length + line + (form.acks ? ACK.length + line : 0) + (attempt === 1 ? FIRST.length : 0)
+}
+
+/** Two digits of base 36 are looked up, the others change seldom. */
+const STEP = 36 * 36
+const LOW: readonly string[] = Array.from({ length: STEP }, (_, low) => low.toString(36).padStart(2, '0'))
 
 /** Message ids: short, URL-safe, never repeated by another run of the broker. */
 export class MessageIds {
   private readonly prefix: string
-  private count = 0
+  private count = STEP - 1
+  /** Up to the last two digits. */
+  private high = ''
 
   /** `node` tells runs and nodes apart; letters and digits. */
   constructor(node: string) {
@@ -208,13 +262,16 @@ export class MessageIds {
   }
 
   next(): string {
-    return this.prefix + (++this.count).toString(36)
+    const count = ++this.count
+    const low = count % STEP
+    if (low === 0) this.high = this.prefix + (count / STEP).toString(36)
+    return this.high + LOW[low]
   }
 
   /** Whether this run has given out `id`. */
   minted(id: string): boolean {
     const count = parseInt(id.slice(this.prefix.length), 36)
-    return count >= 1 && count <= this.count && id === this.prefix + count.toString(36)
+    return count >= STEP && count <= this.count && id === this.prefix + count.toString(36)
   }
 }
 

@@ -11,8 +11,9 @@ export function put(target: Buffer, at: number, source: Buffer, from: number, to
   return next
 }
 
-/** Writes a text of ASCII characters. The position behind it. */
+/** Writes a text, each character as one byte. The position behind it. */
 export function putText(target: Buffer, at: number, text: string): number {
+  if (text.length > FEW) return at + target.write(text, at, 'latin1')
   for (let index = 0; index < text.length; index++) target[at++] = text.charCodeAt(index)
   return at
 }

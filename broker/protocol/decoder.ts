@@ -182,9 +182,9 @@ function lookUp<T extends string>(
   return undefined
 }
 
-/** A number of at most 15 digits; -1 for anything else. */
+/** A number of at most 15 digits, written as one writes it; -1 for anything else. */
 function digits(buffer: Buffer, from: number, to: number): number {
-  if (to === from || to - from > 15) return -1
+  if (to === from || to - from > 15 || (buffer[from] === 48 && to - from > 1)) return -1
   let value = 0
   for (let at = from; at < to; at++) {
     const digit = (buffer[at] as number) - 48 // at < to

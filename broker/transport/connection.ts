@@ -1,6 +1,8 @@
 import type { Socket } from 'node:net'
-import type { Wire } from '../model/wire.ts'
+import type { Payload, Wire } from '../model/wire.ts'
+import { put } from '../protocol/bytes.ts'
 import { newId } from './id.ts'
+import { isLent, memory } from './memory.ts'
 
 /** What a transport knows of a peer before the peer has said a word of STOMP. */
 export interface ConnectionInfo {
@@ -26,8 +28,16 @@ export interface Connection {
   readonly sent: number
   /** Bytes heard from the peer so far, pongs included. Heart-beats judge life by its growth. */
   readonly received: number
+  /** Those that are sent the same. */
+  company(members: readonly Connection[]): Company
+  /** Nothing is to be sent this turn, and it does not close: it may join a company. */
+  readonly free: boolean
+  /** What the company is sent is sent to it as well, until it is sent anything else. */
+  join(company: Company): void
+  /** Hands over at once what was to be handed over at the end of the turn. */
+  flush(): void
   /** Accepts a rendered payload. False above high water; the Receiver hears `drain` once it is over. Never throws. */
-  send(payload: Buffer | string): boolean
+  send(payload: Payload): boolean
   /** Asks for a sign of life that even a sleeping browser tab gives; nothing where the transport has none. */
   ping(): void
   /** Stops the transport's own keep-alive frames (SockJS `h`), because STOMP heart-beats were agreed on. */
@@ -43,7 +53,11 @@ export interface Connection {
 
 /** The session's side. A transport calls none of these after `closed`, and `closed` exactly once. */
 export interface Receiver {
-  data(chunk: Buffer): void
+  /** The bytes from `from` up to `to`, which nobody changes any more. `utf8`: they are known to be UTF-8. */
+  data(chunk: Buffer, from: number, to: number, utf8: boolean): void
+  /** What was sent to a company it is in is above high water; so many bytes waited before the last of it. */
+  full(waiting: number): void
+  /** It is below high water again. */
   drain(): void
   closed(): void
 }
@@ -68,52 +82,123 @@ const KEEP_ALIVE = 60_000
  */
 export class Batch {
   readonly previous: Batch | undefined
-  readonly payload: Buffer | string
+  readonly payload: Payload
   readonly bytes: number
   readonly count: number
   next: Batch | undefined
-  private joined: Buffer | undefined
+  private made: readonly Buffer[] | undefined
+  private own: readonly Buffer[] | undefined
 
-  constructor(previous: Batch | undefined, payload: Buffer | string) {
+  constructor(previous: Batch | undefined, payload: Payload) {
     this.previous = previous
     this.payload = payload
-    this.bytes = (previous?.bytes ?? 0) + payload.length
+    this.bytes = previous === undefined ? 0 : previous.bytes + payload.length
     this.count = previous === undefined ? 0 : previous.count + 1
   }
 
-  add(payload: Buffer | string): Batch {
+  add(payload: Payload): Batch {
     const next = this.next
     if (next !== undefined && next.payload === payload) return next
     return (this.next = new Batch(this, payload))
   }
 
   /** The payloads in the order they were sent. */
-  payloads(): (Buffer | string)[] {
-    const list = Array<Buffer | string>(this.count)
+  payloads(): Payload[] {
+    const list = Array<Payload>(this.count)
     for (let batch: Batch = this; batch.previous !== undefined; batch = batch.previous) {
       list[batch.count - 1] = batch.payload
     }
     return list
   }
 
-  /** The buffers to write, in order: one, unless the pieces are large. */
+  /** The buffers to write, in order: one, unless the pieces are large. To be used up at once. */
   buffers(): readonly Buffer[] {
-    if (this.joined !== undefined) return [this.joined]
-    // Only byte wires are flushed through here; a string wire has a flush of its own.
-    const list = this.payloads() as Buffer[]
-    if (this.count === 1 || this.bytes > LARGE_PIECE * this.count) return list
-    return [(this.joined = Buffer.concat(list, this.bytes))]
+    return (this.made ??= this.bytes > LARGE_PIECE * this.count ? this.apart() : [this.join()])
+  }
+
+  /** The same for one who may take a while: in memory that serves nothing else. */
+  kept(): readonly Buffer[] {
+    return (this.own ??= this.buffers().map((buffer) => (isLent(buffer) ? Buffer.from(buffer) : buffer)))
+  }
+
+  private join(): Buffer {
+    if (this.count === 1 && Buffer.isBuffer(this.payload)) return this.payload
+    const target = memory(this.bytes)
+    for (let batch: Batch = this; batch.previous !== undefined; batch = batch.previous) {
+      // Only byte wires are flushed through here; a string wire has a flush of its own.
+      const payload = batch.payload as Exclude<Payload, string>
+      const at = batch.previous.bytes
+      if (Buffer.isBuffer(payload)) put(target, at, payload, 0, payload.length)
+      else payload.put(target, at)
+    }
+    return target
+  }
+
+  private apart(): readonly Buffer[] {
+    return this.payloads().flatMap((payload) => {
+      if (Buffer.isBuffer(payload) || typeof payload === 'string') return payload as Buffer // as above
+      const parts = payload.parts()
+      if (parts !== undefined) return parts
+      const target = memory(payload.length)
+      payload.put(target, 0)
+      return target
+    })
   }
 }
 
 const EMPTY = new Batch(undefined, '')
 const dirty: GatheringConnection[] = []
+/** Counts the flushes. */
+let turn = 0
 
 function flushAll(): void {
   // A flush may end a session, whose farewell to others joins the list: they are flushed too.
   for (let index = 0; index < dirty.length; index++) dirty[index]?.flush()
   dirty.length = 0
   EMPTY.next = undefined
+  turn++
+}
+
+function soil(connection: GatheringConnection): void {
+  if (dirty.push(connection) === 1) setImmediate(flushAll)
+}
+
+/**
+ * Connections that are sent the same: as long as none of them was sent anything else in this turn,
+ * they are sent it as one, whatever their number.
+ */
+export class Company {
+  batch: Batch = EMPTY
+  /** Nobody has parted from it. */
+  whole = false
+  private readonly members: readonly Connection[]
+  /** That it was gathered in, or could not be. */
+  private turn = -1
+
+  constructor(members: readonly Connection[]) {
+    this.members = members
+  }
+
+  /** False if it has to be sent to each of them. */
+  send(payload: Payload): boolean {
+    if (this.turn !== turn) this.gather()
+    if (!this.whole) return false
+    this.batch = this.batch.add(payload)
+    if (this.batch.bytes >= EARLY_FLUSH) {
+      for (const member of this.members) member.flush()
+      this.turn = -1
+    }
+    return true
+  }
+
+  private gather(): void {
+    const { members } = this
+    this.turn = turn
+    this.whole = members.every((member) => member.free)
+    if (!this.whole) return
+    this.batch = EMPTY
+    for (const member of members) member.join(this)
+  }
 }
 
 /** Gathering, high water and the close deadline: what every transport's connection has in common. */
@@ -125,6 +210,8 @@ export abstract class GatheringConnection implements Connection {
   protected receiver: Receiver | undefined
   sent = 0
   private batch: Batch = EMPTY
+  /** Whose batch is that of this connection as well. */
+  private joined: Company | undefined
   private unsent = 0
   private pressed = false
   private closing = false
@@ -149,12 +236,27 @@ export abstract class GatheringConnection implements Connection {
   quiet(): void {}
 
   get buffered(): number {
-    return this.batch.bytes + this.pending()
+    const company = this.joined
+    return (company === undefined ? this.batch : company.batch).bytes + this.pending()
   }
 
-  send(payload: Buffer | string): boolean {
+  company(members: readonly Connection[]): Company {
+    return new Company(members)
+  }
+
+  get free(): boolean {
+    return this.batch === EMPTY && this.joined === undefined && !this.closing
+  }
+
+  join(company: Company): void {
+    this.joined = company
+    soil(this)
+  }
+
+  send(payload: Payload): boolean {
     if (this.closing) return true
-    if (this.batch === EMPTY && dirty.push(this) === 1) setImmediate(flushAll)
+    if (this.joined !== undefined) this.part(this.joined)
+    else if (this.batch === EMPTY) soil(this)
     this.batch = this.batch.add(payload)
     if (this.batch.bytes >= EARLY_FLUSH) this.flush()
     if (this.batch.bytes + this.unsent < HIGH_WATER) return true
@@ -163,12 +265,24 @@ export abstract class GatheringConnection implements Connection {
   }
 
   flush(): void {
-    const batch = this.batch
-    if (batch === EMPTY) return
+    const company = this.joined
+    const batch = company === undefined ? this.batch : company.batch
+    this.joined = undefined
     this.batch = EMPTY
+    if (batch === EMPTY) return
+    const waiting = this.unsent
     this.sent += batch.bytes
     this.write(batch)
     this.relieve()
+    if (company === undefined || this.unsent < HIGH_WATER) return
+    this.pressed = true
+    this.receiver?.full(waiting)
+  }
+
+  private part(company: Company): void {
+    company.whole = false
+    this.joined = undefined
+    this.batch = company.batch
   }
 
   /** To be called when the system may have taken bytes. */
@@ -200,6 +314,7 @@ export abstract class GatheringConnection implements Connection {
   /** To be called once, when the peer is gone. */
   protected ended(): void {
     this.closing = true
+    this.joined = undefined
     this.batch = EMPTY
     clearTimeout(this.deadline)
     const receiver = this.receiver
@@ -231,7 +346,7 @@ export abstract class SocketConnection extends GatheringConnection {
 
   protected write(batch: Batch): void {
     if (!this.socket.writable) return
-    const buffers = batch.buffers()
+    const buffers = this.socket.writableLength === 0 ? batch.buffers() : batch.kept()
     if (buffers.length > 1) this.socket.cork()
     for (const buffer of buffers) this.socket.write(buffer)
     if (buffers.length > 1) this.socket.uncork()

@@ -1,6 +1,6 @@
 /** WebSocket frames, as a server writes them, and the wires made of them. */
 import { constants, deflateRawSync } from 'node:zlib'
-import type { Wire } from '../model/wire.ts'
+import type { Envelope, Wire } from '../model/wire.ts'
 
 const TEXT = 0x1
 const BINARY = 0x2
@@ -10,43 +10,50 @@ const COMPRESSED = 0x40
 const COMPRESS_FROM = 1024
 const COMPRESS_TO = 1024 * 1024
 
-/** Writes the header of an unmasked, final WebSocket frame (RFC 6455, 5.2) for `length` bytes of payload, and room for them. */
-function frameFor(length: number, opcode: number): { frame: Buffer; at: number } {
-  const at = length < 126 ? 2 : length < 65_536 ? 4 : 10
-  const frame = Buffer.allocUnsafe(at + length)
-  frame[0] = 0x80 | opcode
-  if (at === 2) {
-    frame[1] = length
-  } else if (at === 4) {
-    frame[1] = 126
-    frame.writeUInt16BE(length, 2)
-  } else {
-    frame[1] = 127
-    frame.writeUInt32BE(0, 2)
-    frame.writeUInt32BE(length, 6)
+/** The header of an unmasked, final WebSocket frame (RFC 6455, 5.2). */
+function headerSize(length: number): number {
+  return length < 126 ? 2 : length < 65_536 ? 4 : 10
+}
+
+function putHeader(target: Buffer, at: number, length: number, opcode: number): number {
+  target[at] = 0x80 | opcode
+  if (length < 126) {
+    target[at + 1] = length
+    return at + 2
   }
-  return { frame, at }
+  if (length < 65_536) {
+    target[at + 1] = 126
+    target[at + 2] = length >> 8
+    target[at + 3] = length & 0xff
+    return at + 4
+  }
+  target[at + 1] = 127
+  target.writeUInt32BE(0, at + 2)
+  target.writeUInt32BE(length, at + 6)
+  return at + 10
 }
 
 /** One WebSocket message in one frame, as a server sends it. */
 export function webSocketFrame(payload: Buffer, opcode: number = TEXT): Buffer {
-  const { frame, at } = frameFor(payload.length, opcode)
-  payload.copy(frame, at)
+  const frame = Buffer.allocUnsafe(headerSize(payload.length) + payload.length)
+  payload.copy(frame, putHeader(frame, 0, payload.length, opcode))
   return frame
 }
 
 /** One STOMP frame is one WebSocket message, text where it can be: clients such as stompjs on React Native rely on it. */
+const envelope: Envelope = {
+  typed: true,
+  size: headerSize,
+  put: (target, at, length, text) => putHeader(target, at, length, text ? TEXT : BINARY),
+}
+
 function webSocketWire(octets: boolean): Wire {
   return {
     name: octets ? 'websocket-binary' : 'websocket',
     binary: 'native',
     octets,
-    wrap(head, tail, text) {
-      const { frame, at } = frameFor(head.length + tail.length, text ? TEXT : BINARY)
-      head.copy(frame, at)
-      tail.copy(frame, at + head.length)
-      return frame
-    },
+    envelope,
+    wrap: (head, tail, text) => webSocketFrame(Buffer.concat([head, tail]), text ? TEXT : BINARY),
   }
 }
 
@@ -56,8 +63,9 @@ function webSocketWire(octets: boolean): Wire {
  */
 function deflatedWire(plain: Wire): Wire {
   return {
-    ...plain,
     name: `${plain.name}-deflate`,
+    binary: plain.binary,
+    octets: plain.octets,
     wrap(head, tail, text) {
       const length = head.length + tail.length
       if (length < COMPRESS_FROM || length > COMPRESS_TO) return plain.wrap(head, tail, text)

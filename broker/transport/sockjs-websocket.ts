@@ -48,7 +48,8 @@ export class SockJsWebSocketConnection extends WebSocketConnection {
       this.close(3000, 'Broken framing.')
       return this.left()
     }
-    this.receiver?.data(this.joiner.join(messages))
+    const chunk = this.joiner.join(messages)
+    this.receiver?.data(chunk, 0, chunk.length, true)
   }
 
   private frame(text: string): void {

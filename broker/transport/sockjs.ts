@@ -246,7 +246,7 @@ export class HttpConnection extends GatheringConnection {
         post.done()
       } else if (chunk.length > 0 && this.farewell === undefined) {
         try {
-          this.receiver?.data(chunk)
+          this.receiver?.data(chunk, 0, chunk.length, true)
         } catch (error) {
           this.fail(error)
         }

@@ -13,6 +13,7 @@ const wire: Wire = {
   name: 'plain',
   binary: 'native',
   octets: false,
+  envelope: { typed: false, size: () => 0, put: (_target, at) => at },
   wrap: (head, tail) => (tail.length === 0 ? head : Buffer.concat([head, tail])),
 }
 
@@ -35,7 +36,7 @@ class TcpConnection extends SocketConnection {
   /** Starts listening. */
   open(accept: Accept): void {
     this.receiver = accept(this)
-    this.socket.on('data', (chunk) => this.receiver?.data(chunk))
+    this.socket.on('data', (chunk) => this.receiver?.data(chunk, 0, chunk.length, false))
   }
 
   pause(): void {

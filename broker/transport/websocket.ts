@@ -39,8 +39,8 @@ export class WebSocketConnection extends SocketConnection {
       if (first && isBinary) this.wire = wiresFor(this.ws).octets
       first = false
       const chunk = data as Buffer // ws hands over Buffers: binaryType is left at nodebuffer
-      this.receiver?.data(chunk)
-      if (finishCut && isCut(chunk)) this.receiver?.data(NUL)
+      this.receiver?.data(chunk, 0, chunk.length, !isBinary)
+      if (finishCut && isCut(chunk)) this.receiver?.data(NUL, 0, 1, true)
     })
   }
 

@@ -7,6 +7,7 @@ import type {
   QueueInfo,
   QueueTerms,
 } from '../../broker/engine/engine.ts'
+import { Made } from '../../broker/model/content.ts'
 import type { EngineSettings } from '../../broker/engine/settings.ts'
 import {
   Message,
@@ -102,7 +103,7 @@ export class Rig {
     const bytes = Buffer.from(body)
     const to = typeof destination === 'string' ? parseDestination(destination) : destination
     const map = new Map(Object.entries(headers))
-    return new Message(this.ids.next(), to, map, bytes, bytes.length, { ...NO_TERMS, ...terms })
+    return new Message(this.ids.next(), to, new Made(map, bytes), bytes.length, { ...NO_TERMS, ...terms })
   }
 
   readonly sends = (destination: string, ...bodies: string[]): Op[] =>

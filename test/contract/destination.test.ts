@@ -64,8 +64,8 @@ describe('4.12 plain topic', () => {
         expect(message.lines).toEqual([
           'subscription:s',
           expect.stringMatching(/^message-id:[\w-]+$/),
-          `destination:${destination}`,
           'content-length:6',
+          `destination:${destination}`,
         ])
         expect(await arrived(client)).toEqual([])
         client.destroy()
@@ -260,8 +260,8 @@ describe('4.12 reply queues', () => {
       'subscription:/temp-queue/n',
       'redelivered:false',
       expect.stringMatching(/^message-id:[\w.-]+$/),
-      `destination:${address}`,
       'content-length:6',
+      `destination:${address}`,
       'correlation-id:7',
     ])
     await service.request('SEND', { destination: address }, 'another')

@@ -1,6 +1,8 @@
 import { Parser } from '@stomp/stompjs'
 import * as fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
+import { Made } from '../../broker/model/content.ts'
+import { formOf } from '../../broker/model/form.ts'
 import { Message } from '../../broker/model/message.ts'
 import type { FrameLimits } from '../../broker/protocol/decoder.ts'
 import { parseDestination } from '../helpers/destination.ts'
@@ -411,10 +413,10 @@ describe('no header can forge another one', () => {
           ),
           (list) => {
             const destination = parseDestination('/topic/chat')
-            const message = new Message('m-1', destination, new Map(list), Buffer.from(body))
+            const message = new Message('m-1', destination, new Made(new Map(list), Buffer.from(body)))
             const wrap = (head: Buffer, tail: Buffer): Buffer => Buffer.concat([head, tail])
             const wire = { name: 'plain', binary: 'native', octets: false, wrap } as const
-            const bytes = Buffer.from(message.render('s', undefined, version, wire))
+            const bytes = Buffer.from(message.render(formOf('s', false, version, wire)) as Buffer)
             expect(stompjs(bytes)).toEqual([{ name: 'MESSAGE', body }])
           },
         ),

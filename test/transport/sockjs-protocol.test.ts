@@ -235,6 +235,7 @@ async function service(kind: 'echo' | 'close'): Promise<number> {
       if (kind === 'close') connection.close(3000, 'Go away!')
       return {
         data: (chunk) => connection.send(connection.wire.wrap(chunk, Buffer.alloc(0), true)),
+        full: () => {},
         drain: () => {},
         closed: () => {},
       }

@@ -44,6 +44,8 @@ class Peer implements Receiver {
     this.onData(chunk.toString())
   }
 
+  full(): void {}
+
   drain(): void {
     expect(this.ends).toBe(0)
     this.drains++
@@ -1034,7 +1036,7 @@ describe('an application that fails', () => {
     const broker = await start({
       accept: () => {
         if (broken === undefined) return fail()
-        return { data: () => {}, drain: () => {}, closed: () => {}, ...broken }
+        return { data: () => {}, full: () => {}, drain: () => {}, closed: () => {}, ...broken }
       },
     })
     expect(await poll(broker.port, '/ws/000/accept')).toBe('o\n')

@@ -74,7 +74,7 @@ class Fake extends GatheringConnection {
 
   constructor(receiver: Partial<Receiver> = {}) {
     super({ transport: 'fake', address: 'nowhere' })
-    this.receiver = { data() {}, drain() {}, closed() {}, ...receiver }
+    this.receiver = { data() {}, full() {}, drain() {}, closed() {}, ...receiver }
   }
 
   protected pending(): number {

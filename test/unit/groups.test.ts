@@ -1,11 +1,12 @@
 import { expect, test } from 'vitest'
+import { Made } from '../../broker/model/content.ts'
 import { LocalConsumption } from '../../broker/engine/consumption.ts'
 import { Entry } from '../../broker/engine/entry.ts'
 import { Groups } from '../../broker/engine/groups.ts'
 import { Message } from '../../broker/model/message.ts'
 import { parseDestination } from '../helpers/destination.ts'
 
-const message = new Message('m', parseDestination('/queue/q'), new Map(), Buffer.alloc(0))
+const message = new Message('m', parseDestination('/queue/q'), new Made(new Map(), Buffer.alloc(0)))
 const home = { join() {}, leave() {} }
 
 test('groups without a message are remembered up to a bound', () => {

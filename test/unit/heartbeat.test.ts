@@ -1,7 +1,7 @@
 import * as fc from 'fast-check'
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest'
 import { agree, Heartbeat, TICK, Ticker } from '../../broker/core/heartbeat.ts'
-import type { Wire } from '../../broker/model/wire.ts'
+import type { Payload, Wire } from '../../broker/model/wire.ts'
 import type { Connection } from '../../broker/transport/connection.ts'
 
 const WINDOW = { min: 1_000, max: 60_000 }
@@ -45,9 +45,14 @@ class Fake implements Connection {
   received = 0
   buffered = 0
   pings = 0
-  readonly payloads: (Buffer | string)[] = []
+  readonly free = false
+  readonly payloads: Payload[] = []
 
-  send(payload: Buffer | string): boolean {
+  company(): never {
+    throw new Error('it is in none')
+  }
+  join(): void {}
+  send(payload: Payload): boolean {
     this.payloads.push(payload)
     this.buffered += payload.length
     return true

@@ -1,4 +1,5 @@
 import { expect, test, vi } from 'vitest'
+import { Made } from '../../broker/model/content.ts'
 import { Hub, type Subscriber } from '../../broker/core/hub.ts'
 import { Message, MessageIds } from '../../broker/model/message.ts'
 import { parseDestination } from '../helpers/destination.ts'
@@ -10,7 +11,7 @@ function open(): { hub: Hub; engine: TestEngine } {
   return { hub: new Hub(engine, new MessageIds('test')), engine }
 }
 function message(name = '/topic/a'): Message {
-  return new Message('m-1', parseDestination(name), new Map(), NO_BODY)
+  return new Message('m-1', parseDestination(name), new Made(new Map(), NO_BODY))
 }
 
 test('every subscriber of the name gets the message, and nobody else', () => {

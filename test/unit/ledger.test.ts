@@ -1,5 +1,6 @@
 import * as fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
+import { Made } from '../../broker/model/content.ts'
 import { Ledger, type Entry as EntryOf } from '../../broker/model/ledger.ts'
 import { deliveryId, Message, type Delivery } from '../../broker/model/message.ts'
 import { parseDestination } from '../helpers/destination.ts'
@@ -7,7 +8,7 @@ import { NO_BODY } from '../../broker/protocol/frame.ts'
 
 function delivery(id: string, attempt = 1): Delivery {
   const destination = parseDestination('/queue/q')
-  return { queue: '/queue/q', message: new Message(id, destination, new Map(), NO_BODY), attempt }
+  return { queue: '/queue/q', message: new Message(id, destination, new Made(new Map(), NO_BODY)), attempt }
 }
 
 type Entry = EntryOf<string>

@@ -1,6 +1,7 @@
 import { setFlagsFromString } from 'node:v8'
 import { runInNewContext } from 'node:vm'
 import { afterEach, beforeEach, expect, test, vi } from 'vitest'
+import { Made } from '../../broker/model/content.ts'
 import { LocalEngine } from '../../broker/engine/local.ts'
 import { Message, NO_TERMS, type Terms } from '../../broker/model/message.ts'
 import { Stats } from '../../broker/model/stats.ts'
@@ -45,7 +46,7 @@ function refTo(message: Message): WeakRef<Message> {
 }
 
 function send(terms: Partial<Terms>, to = Q): WeakRef<Message> {
-  const message = new Message('m', parseDestination(to), new Map(), Buffer.alloc(1), 1, {
+  const message = new Message('m', parseDestination(to), new Made(new Map(), Buffer.alloc(1)), 1, {
     ...NO_TERMS,
     ...terms,
   })

@@ -1,6 +1,8 @@
 import { describe, expect, test } from 'vitest'
+import { Made } from '../../broker/model/content.ts'
+import { formOf } from '../../broker/model/form.ts'
 import { Message, MessageIds } from '../../broker/model/message.ts'
-import type { Wire } from '../../broker/model/wire.ts'
+import type { Payload, Wire } from '../../broker/model/wire.ts'
 import { parseDestination } from '../helpers/destination.ts'
 import type { Version } from '../../broker/protocol/frame.ts'
 
@@ -24,11 +26,15 @@ function message(
   body: string | Buffer = 'hello',
   to = '/topic/t',
 ): Message {
-  return new Message('m-1', parseDestination(to), new Map(Object.entries(headers)), Buffer.from(body))
+  return new Message(
+    'm-1',
+    parseDestination(to),
+    new Made(new Map(Object.entries(headers)), Buffer.from(body)),
+  )
 }
 /** The rendered frame: whether it went as text, its header lines and its body. */
-function read(payload: Buffer | string): { text: boolean; lines: string[]; body: string } {
-  const all = Buffer.from(payload).toString('latin1')
+function read(payload: Payload): { text: boolean; lines: string[]; body: string } {
+  const all = Buffer.from(payload as Buffer).toString('latin1')
   const blank = all.indexOf('\n\n')
   const [command = '', ...lines] = Buffer.from(all.slice(1, blank), 'latin1').toString().split('\n')
   expect(command).toBe('MESSAGE')
@@ -36,7 +42,7 @@ function read(payload: Buffer | string): { text: boolean; lines: string[]; body:
   return { text: all.startsWith('T'), lines, body: all.slice(blank + 2, -1) }
 }
 function lines(of: Message, version: Version = '1.2', on: Wire = wire): string[] {
-  return read(of.render('s', undefined, version, on)).lines
+  return read(of.render(formOf('s', false, version, on))).lines
 }
 
 test('1.2 MESSAGE: subscription, message-id, destination, content-length, then what the sender gave', () => {
@@ -44,7 +50,7 @@ test('1.2 MESSAGE: subscription, message-id, destination, content-length, then w
     text,
     lines: shown,
     body,
-  } = read(message({ a: '1', b: '2' }).render('sub-0', undefined, '1.2', wire))
+  } = read(message({ a: '1', b: '2' }).render(formOf('sub-0', false, '1.2', wire)))
   expect(shown).toEqual([
     'subscription:sub-0',
     'message-id:m-1',
@@ -57,39 +63,39 @@ test('1.2 MESSAGE: subscription, message-id, destination, content-length, then w
 })
 
 test('1.2 MESSAGE: ack is shown where given', () => {
-  const [subscription, ack] = read(message().render('s', 'm-1', '1.2', wire)).lines
+  const [subscription, ack] = read(message().render(formOf('s', true, '1.2', wire))).lines
   expect([subscription, ack]).toEqual(['subscription:s', 'ack:m-1'])
 })
 
 describe('equal forms share the very same bytes', () => {
-  const others: [what: string, subscription: string, ack: string | undefined, version: Version, on: Wire][] =
-    [
-      ['subscription', 's2', undefined, '1.2', wire],
-      ['ack', 's', 'm-1', '1.2', wire],
-      ['version', 's', undefined, '1.1', wire],
-      ['wire', 's', undefined, '1.2', wireOf({ name: 'other' })],
-    ]
+  const others: [what: string, subscription: string, acks: boolean, version: Version, on: Wire][] = [
+    ['subscription', 's2', false, '1.2', wire],
+    ['ack', 's', true, '1.2', wire],
+    ['version', 's', false, '1.1', wire],
+    ['wire', 's', false, '1.2', wireOf({ name: 'other' })],
+  ]
   test('two subscribers with the same form get the identical object', () => {
     const one = message()
-    expect(one.render('s', undefined, '1.2', wire)).toBe(one.render('s', undefined, '1.2', wire))
+    expect(one.render(formOf('s', false, '1.2', wire))).toBe(one.render(formOf('s', false, '1.2', wire)))
   })
 
   test.each(others)('another %s is another form, and does not displace the first', (_what, ...form) => {
     const one = message()
-    const first = one.render('s', undefined, '1.2', wire)
-    const other = one.render(...form)
+    const first = one.render(formOf('s', false, '1.2', wire))
+    const other = one.render(formOf(...form))
     expect(other).not.toBe(first)
-    expect(one.render('s', undefined, '1.2', wire)).toBe(first)
-    expect(one.render(...form)).toBe(other)
+    expect(one.render(formOf('s', false, '1.2', wire))).toBe(first)
+    expect(one.render(formOf(...form))).toBe(other)
   })
 
   test('no two of all these forms are taken for one another', () => {
     const one = message()
-    const forms = others.map(([, ...form]) => one.render(...form))
+    const forms = others.map(([, ...form]) => one.render(formOf(...form)))
     expect(new Set(forms).size).toBe(forms.length)
-    expect(new Set([one.render('x y', undefined, '1.2', wire), one.render('y', 'x', '1.2', wire)]).size).toBe(
-      2,
-    )
+    expect(
+      new Set([one.render(formOf('x y', false, '1.2', wire)), one.render(formOf('y', true, '1.2', wire))])
+        .size,
+    ).toBe(2)
   })
 })
 
@@ -124,7 +130,7 @@ describe('headers', () => {
     '__proto__',
   ])("the sender's %s is passed on", (name) => {
     const headers = new Map([[name, 'kept']])
-    const one = new Message('m-1', parseDestination('/topic/t'), headers, Buffer.from(''))
+    const one = new Message('m-1', parseDestination('/topic/t'), new Made(headers, Buffer.from('')))
     expect(lines(one)).toContain(`${name}:kept`)
   })
 
@@ -146,8 +152,8 @@ describe('headers', () => {
   })
 
   test.each(VERSIONS)('%s: neither destination nor subscription can add a header', (version) => {
-    const one = new Message('m-1', parseDestination('/topic/a:b\\c'), new Map(), Buffer.from(''))
-    const { lines: shown } = read(one.render('s\nx:1', undefined, version, wire))
+    const one = new Message('m-1', parseDestination('/topic/a:b\\c'), new Made(new Map(), Buffer.from('')))
+    const { lines: shown } = read(one.render(formOf('s\nx:1', false, version, wire)))
     expect(shown).toHaveLength(4)
     expect(shown[0]).toBe(version === '1.0' ? 'subscription:s\\nx:1' : 'subscription:s\\nx\\c1')
     expect(shown[2]).toBe(version === '1.0' ? 'destination:/topic/a:b\\c' : 'destination:/topic/a\\cb\\\\c')
@@ -174,7 +180,7 @@ describe('bodies', () => {
     ['a\0b', 3],
     [NOT_UTF8, 2],
   ])('1.2 content-length: in bytes (%j)', (body, length) => {
-    const { lines: shown, body: carried } = read(message({}, body).render('s', undefined, '1.2', wire))
+    const { lines: shown, body: carried } = read(message({}, body).render(formOf('s', false, '1.2', wire)))
     expect(shown.at(-1)).toBe(`content-length:${length}`)
     expect(carried).toBe(Buffer.from(body).toString('latin1'))
   })
@@ -190,7 +196,7 @@ describe('bodies', () => {
   ])('%s', (_what, body, type, on, text) => {
     const one = message(type === undefined ? {} : { 'content-type': type }, body)
     expect(one.text).toBe(body !== NOT_UTF8)
-    const shown = read(one.render('s', undefined, '1.2', on))
+    const shown = read(one.render(formOf('s', false, '1.2', on)))
     expect(shown.text).toBe(text)
     expect(shown.lines.some((line) => line.startsWith('content-transfer-encoding'))).toBe(
       on.binary === 'base64' && body === NOT_UTF8,
@@ -200,20 +206,19 @@ describe('bodies', () => {
   test('base64: the body, its length, and a header that says so before any of the sender', () => {
     const one = message({ 'content-transfer-encoding': '8bit', a: '1' }, NOT_UTF8)
     const on = wireOf({ name: 'sockjs', binary: 'base64' })
-    expect(read(one.render('s', undefined, '1.2', on))).toMatchObject({
+    expect(read(one.render(formOf('s', false, '1.2', on)))).toMatchObject({
       lines: [
         'subscription:s',
         'message-id:m-1',
         'destination:/topic/t',
         'content-length:4',
         'content-transfer-encoding:base64',
-        'content-transfer-encoding:8bit',
         'a:1',
       ],
       body: NOT_UTF8.toString('base64'),
     })
     // Others get the bytes themselves, and the sender's own header.
-    expect(read(one.render('s', undefined, '1.2', wire))).toMatchObject({
+    expect(read(one.render(formOf('s', false, '1.2', wire)))).toMatchObject({
       text: false,
       body: NOT_UTF8.toString('latin1'),
     })
@@ -228,7 +233,7 @@ describe('deliveries of a queue', () => {
     [2, ['redelivered:true', 'delivery-count:1']],
     [7, ['redelivered:true', 'delivery-count:6']],
   ])('attempt %i', (attempt, own) => {
-    expect(read(queued.renderDelivery('s', 'id-1', 'id-1', '1.2', wire, attempt)).lines).toEqual([
+    expect(read(queued.renderDelivery(formOf('s', true, '1.2', wire), 'id-1', attempt)).lines).toEqual([
       'subscription:s',
       'ack:id-1',
       ...own,
@@ -240,7 +245,7 @@ describe('deliveries of a queue', () => {
   })
 
   test('without ack where none is to be shown', () => {
-    expect(read(queued.renderDelivery('s', 'id-1', undefined, '1.1', wire, 1)).lines[1]).toBe(
+    expect(read(queued.renderDelivery(formOf('s', false, '1.1', wire), 'id-1', 1)).lines[1]).toBe(
       'redelivered:false',
     )
   })
@@ -283,7 +288,11 @@ describe('what is kept', () => {
   test('a body is taken out of what it was read with, once, into memory of its own', () => {
     for (const length of [0, 5, 5_000]) {
       const read = Buffer.alloc(65_536, 'x')
-      const kept = new Message('m', parseDestination('/topic/t'), new Map(), read.subarray(7, 7 + length))
+      const kept = new Message(
+        'm',
+        parseDestination('/topic/t'),
+        new Made(new Map(), read.subarray(7, 7 + length)),
+      )
       const { body } = kept.detach()
       expect(body.toString()).toBe('x'.repeat(length))
       expect(body.buffer.byteLength).toBe(length)
@@ -296,17 +305,17 @@ describe('what is kept', () => {
   test('a body that is most of what it was read with stays there', () => {
     const read = Buffer.alloc(65_536, 'x')
     const body = read.subarray(1, 60_000)
-    expect(new Message('m', parseDestination('/topic/t'), new Map(), body).detach().body).toBe(body)
+    expect(new Message('m', parseDestination('/topic/t'), new Made(new Map(), body)).detach().body).toBe(body)
   })
 
   test('a copy shows the same under its own id', () => {
     const one = message({ a: '1' })
-    const before = one.render('s', undefined, '1.2', wire)
+    const before = one.render(formOf('s', false, '1.2', wire))
     const other = one.copy('m-2')
-    expect(read(other.render('s', undefined, '1.2', wire)).lines).toEqual(
+    expect(read(other.render(formOf('s', false, '1.2', wire))).lines).toEqual(
       read(before).lines.map((line) => line.replace('m-1', 'm-2')),
     )
-    expect(read(one.copy('m-1').render('s', undefined, '1.2', wire))).toEqual(read(before))
-    expect(one.copy('m-1').render('s', undefined, '1.2', wire)).not.toBe(before)
+    expect(read(one.copy('m-1').render(formOf('s', false, '1.2', wire)))).toEqual(read(before))
+    expect(one.copy('m-1').render(formOf('s', false, '1.2', wire))).not.toBe(before)
   })
 })

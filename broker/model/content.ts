@@ -1,0 +1,233 @@
+/** What a sender gave, in the form in which it is at hand, and as a MESSAGE frame shows it. */
+import { isUtf8 } from 'node:buffer'
+import { put, putText } from '../protocol/bytes.ts'
+import { headerLine, NO_BODY, readLines, type Frame, type Headers, type Version } from '../protocol/frame.ts'
+
+// Not passed on from SEND to MESSAGE: they speak of the sender's frame, or the broker writes its own.
+const stripped: ReadonlySet<string> = new Set([
+  'receipt',
+  'transaction',
+  'ack',
+  'subscription',
+  'message-id',
+  'destination',
+  'redelivered',
+  'delivery-count',
+  'browser',
+  'session',
+  'login',
+  'passcode',
+  'x-stream-offset',
+  'x-max-length',
+  'content-length',
+])
+
+export interface Content {
+  readonly headers: Headers
+  readonly body: Buffer
+  /** Bytes of the body. */
+  readonly size: number
+  /** The body is UTF-8, and so the whole frame. */
+  readonly text: boolean
+  /** Bytes of the header lines that follow those of the broker, and of the empty line behind them. `shown`: the destination. */
+  headSize(shown: string, version: Version): number
+  /** Writes them. The position behind them. */
+  putHead(target: Buffer, at: number, shown: string, version: Version): number
+  /** Writes the body and its NUL. The position behind them. */
+  putBody(target: Buffer, at: number): number
+  /** The body and its NUL, where they lie. */
+  closing(): readonly Buffer[]
+  /** The same in memory of its own: what a socket read is alive as long as a slice of it is. */
+  detach(): Content
+}
+
+const NUL = Buffer.from([0])
+
+function putClosed(target: Buffer, at: number, body: Buffer): number {
+  const end = put(target, at, body, 0, body.length)
+  target[end] = 0
+  return end + 1
+}
+
+/** Headers and a body, of which a frame has to be made. */
+export class Made implements Content {
+  readonly headers: Headers
+  readonly body: Buffer
+  private utf8: boolean | undefined
+  private head: Buffer = NO_BODY
+  private shown: string | undefined
+  private version: Version | undefined
+
+  constructor(headers: Headers, body: Buffer) {
+    this.headers = headers
+    this.body = body
+  }
+
+  get size(): number {
+    return this.body.length
+  }
+
+  get text(): boolean {
+    return (this.utf8 ??= isUtf8(this.body))
+  }
+
+  headSize(shown: string, version: Version): number {
+    return this.headFor(shown, version).length
+  }
+
+  putHead(target: Buffer, at: number, shown: string, version: Version): number {
+    const head = this.headFor(shown, version)
+    return put(target, at, head, 0, head.length)
+  }
+
+  putBody(target: Buffer, at: number): number {
+    return putClosed(target, at, this.body)
+  }
+
+  closing(): readonly Buffer[] {
+    return [this.body, NUL]
+  }
+
+  detach(): Content {
+    const { body } = this
+    if (body.length * 2 >= body.buffer.byteLength) return this
+    // A small one in memory of its own, not in Node's pool, of which it would keep 8 kB alive.
+    const copy = Buffer.allocUnsafeSlow(body.length)
+    body.copy(copy)
+    return new Made(this.headers, copy)
+  }
+
+  private headFor(shown: string, version: Version): Buffer {
+    if (this.version !== version || this.shown !== shown) {
+      this.version = version
+      this.shown = shown
+      this.head = this.makeHead(shown, version)
+    }
+    return this.head
+  }
+
+  private makeHead(shown: string, version: Version): Buffer {
+    // Ours come first, and the first one counts: also for those who trim the names of headers.
+    let head = `${headerLine('destination', shown, version)}content-length:${this.body.length}\n`
+    for (const [name, value] of this.headers) {
+      if (stripped.has(name) || (name === 'persistent' && value !== 'true')) continue
+      head += headerLine(name, value, version)
+    }
+    return Buffer.from(`${head}\n`)
+  }
+}
+
+/** What a plain frame holds: its lines pass as they are, and look the same in every version. */
+export class Passed implements Content {
+  private readonly frame: Frame
+  private readonly measure: string
+  private utf8: boolean | undefined
+
+  constructor(frame: Frame) {
+    this.frame = frame
+    this.measure = frame.layout?.measured ? '' : measureOf(frame.bodySize)
+    this.utf8 = frame.utf8 || undefined
+  }
+
+  get headers(): Headers {
+    return this.frame.headers
+  }
+
+  get body(): Buffer {
+    return this.frame.body
+  }
+
+  get size(): number {
+    return this.frame.bodySize
+  }
+
+  get text(): boolean {
+    return (this.utf8 ??= isUtf8(this.frame.body))
+  }
+
+  headSize(): number {
+    return this.measure.length + this.frame.headSize
+  }
+
+  putHead(target: Buffer, at: number): number {
+    return this.frame.putHead(target, putText(target, at, this.measure))
+  }
+
+  putBody(target: Buffer, at: number): number {
+    return this.frame.putBody(target, at)
+  }
+
+  closing(): readonly Buffer[] {
+    return [this.frame.closing]
+  }
+
+  detach(): Content {
+    const { frame } = this
+    const head = Buffer.allocUnsafe(this.headSize())
+    this.putHead(head, 0)
+    return new Kept(head.toString('latin1'), frame.body, this.utf8)
+  }
+}
+
+/** Bodies up to this are kept as strings: a Buffer of its own takes more memory than they do. */
+const SHORT = 1_024
+
+/** What a plain frame held, without the frame. */
+export class Kept implements Content {
+  readonly size: number
+  private readonly head: string
+  /** A string has a character for each byte. */
+  private readonly kept: string | Buffer
+  private utf8: boolean | undefined
+
+  constructor(head: string, body: Buffer, utf8: boolean | undefined) {
+    this.head = head
+    this.size = body.length
+    this.utf8 = utf8
+    if (body.length <= SHORT) {
+      this.kept = body.toString('latin1')
+    } else {
+      this.kept = Buffer.allocUnsafeSlow(body.length)
+      body.copy(this.kept)
+    }
+  }
+
+  get headers(): Headers {
+    return readLines(this.head.slice(0, -1))
+  }
+
+  get body(): Buffer {
+    return typeof this.kept === 'string' ? Buffer.from(this.kept, 'latin1') : this.kept
+  }
+
+  get text(): boolean {
+    return (this.utf8 ??= isUtf8(this.body))
+  }
+
+  headSize(): number {
+    return this.head.length
+  }
+
+  putHead(target: Buffer, at: number): number {
+    return putText(target, at, this.head)
+  }
+
+  putBody(target: Buffer, at: number): number {
+    if (typeof this.kept !== 'string') return putClosed(target, at, this.kept)
+    const end = putText(target, at, this.kept)
+    target[end] = 0
+    return end + 1
+  }
+
+  closing(): readonly Buffer[] {
+    return [this.body, NUL]
+  }
+
+  detach(): Content {
+    return this
+  }
+}
+
+function measureOf(length: number): string {
+  return `content-length:${length}\n`
+}
