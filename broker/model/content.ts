@@ -120,12 +120,13 @@ export class Made implements Content {
 /** What a plain frame holds: its lines pass as they are, and look the same in every version. */
 export class Passed implements Content {
   private readonly frame: Frame
-  private readonly measure: string
+  /** What follows the lines of the sender. */
+  private readonly rest: string
   private utf8: boolean | undefined
 
   constructor(frame: Frame) {
     this.frame = frame
-    this.measure = frame.layout?.measured ? '' : measureOf(frame.bodySize)
+    this.rest = frame.layout?.measured ? '\n' : `content-length:${frame.bodySize}\n\n`
     this.utf8 = frame.utf8 || undefined
   }
 
@@ -146,11 +147,11 @@ export class Passed implements Content {
   }
 
   headSize(): number {
-    return this.measure.length + this.frame.headSize
+    return this.frame.headSize + this.rest.length
   }
 
   putHead(target: Buffer, at: number): number {
-    return this.frame.putHead(target, putText(target, at, this.measure))
+    return putText(target, this.frame.putHead(target, at), this.rest)
   }
 
   putBody(target: Buffer, at: number): number {
@@ -226,8 +227,4 @@ export class Kept implements Content {
   detach(): Content {
     return this
   }
-}
-
-function measureOf(length: number): string {
-  return `content-length:${length}\n`
 }

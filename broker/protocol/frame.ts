@@ -139,19 +139,19 @@ export class Frame {
 
   // What follows is for plain frames, whose lines and body pass from SEND to MESSAGE as they are.
 
-  /** Bytes of the header lines but the receipt's, and of the empty line behind them. */
+  /** Bytes of the header lines but the receipt's. */
   get headSize(): number {
     const { lines, blank, receiptLine, receiptEnd } = this.layout as Layout // it is plain
-    return blank + 1 - lines - (receiptEnd === 0 ? 0 : receiptEnd + 1 - receiptLine)
+    return blank - lines - (receiptEnd === 0 ? 0 : receiptEnd + 1 - receiptLine)
   }
 
   /** Writes what `headSize` counts. The position behind it. */
   putHead(target: Buffer, at: number): number {
     const { lines, blank, receiptLine, receiptEnd } = this.layout as Layout // it is plain
     const { bytes, start } = this
-    if (receiptEnd === 0) return put(target, at, bytes, start + lines, start + blank + 1)
+    if (receiptEnd === 0) return put(target, at, bytes, start + lines, start + blank)
     const next = put(target, at, bytes, start + lines, start + receiptLine)
-    return put(target, next, bytes, start + receiptEnd + 1, start + blank + 1)
+    return put(target, next, bytes, start + receiptEnd + 1, start + blank)
   }
 
   /** Writes the body and its NUL. The position behind them. */

@@ -64,8 +64,8 @@ describe('4.12 plain topic', () => {
         expect(message.lines).toEqual([
           'subscription:s',
           expect.stringMatching(/^message-id:[\w-]+$/),
-          'content-length:6',
           `destination:${destination}`,
+          'content-length:6',
         ])
         expect(await arrived(client)).toEqual([])
         client.destroy()
@@ -260,9 +260,9 @@ describe('4.12 reply queues', () => {
       'subscription:/temp-queue/n',
       'redelivered:false',
       expect.stringMatching(/^message-id:[\w.-]+$/),
-      'content-length:6',
       `destination:${address}`,
       'correlation-id:7',
+      'content-length:6',
     ])
     await service.request('SEND', { destination: address }, 'another')
     expect(await asker.bodies(1)).toEqual(['another'])
