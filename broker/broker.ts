@@ -30,7 +30,7 @@ import { SockJsWebSocketConnection } from './transport/sockjs-websocket.ts'
 import { SockJs } from './transport/gate.ts'
 import { sockJsWebSocketWire } from './transport/sockjs.ts'
 import { serveTcp } from './transport/tcp.ts'
-import { WebSockets } from './transport/websocket.ts'
+import { WebSockets, type Handshake } from './transport/websocket.ts'
 
 export const VERSION = (createRequire(import.meta.url)('stomp-broker/package.json') as { version: string })
   .version
@@ -199,7 +199,7 @@ export class Broker {
   private serveHttp(accept: Accept): SockJs {
     const { settings, http } = this
     const rules = { origins: settings.origins, local: isLocal(settings) }
-    const refuse = (request: IncomingMessage): string | undefined => {
+    const refuse = (request: Handshake): string | undefined => {
       const refusal = refuseOrigin(request.headers.origin, request, rules)
       return refusal && this.tell(refusal)
     }
@@ -218,6 +218,7 @@ export class Broker {
       warn: (message) => this.log.warn(message),
     })
     const wire = sockJsWebSocketWire(settings.sockjsBinary)
+    const wires = { standard: wire, octets: wire }
     const webSockets = new WebSockets({
       route: (request) => upgradeRoute(request.url ?? '/', settings.endpoints, settings.anyPath),
       noRoute: ({ url = '' }) =>
@@ -226,8 +227,8 @@ export class Broker {
         ),
       refuse,
       accept,
-      sockJs: (info, socket, ws) => {
-        new SockJsWebSocketConnection(info, socket, ws, wire).start(accept, SOCKJS_HEARTBEAT)
+      sockJs: (info, socket, channel) => {
+        new SockJsWebSocketConnection(info, socket, channel, wires).start(accept, SOCKJS_HEARTBEAT)
       },
       // A frame over its limit is to be answered with an ERROR, so the message that holds it must come through.
       maxMessage: 2 * settings.maxFrame,
