@@ -78,8 +78,10 @@ export class PlainChannel implements Channel {
   private pinged: Buffer | undefined
   private pongWaits = false
 
-  constructor(socket: Socket, maxMessage: number) {
+  /** `head`: what came right behind the handshake. */
+  constructor(socket: Socket, head: Buffer, maxMessage: number) {
     this.socket = socket
+    if (head.length > 0) this.rest = head
     this.maxMessage = maxMessage
   }
 
@@ -94,6 +96,7 @@ export class PlainChannel implements Channel {
       this.open = false
       listener.ended()
     })
+    if (this.rest !== undefined) this.resume()
   }
 
   ping(): void {

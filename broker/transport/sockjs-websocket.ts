@@ -1,6 +1,6 @@
 import type { Socket } from 'node:net'
 import type { Channel } from './channel.ts'
-import type { Accept, ConnectionInfo } from './connection.ts'
+import type { Accept } from './connection.ts'
 import { webSocketFrame, type Wires } from './framing.ts'
 import { closeFrame, HEARTBEAT_FRAME, Joiner, OPEN_FRAME, readMessages } from './sockjs.ts'
 import { WebSocketConnection } from './websocket.ts'
@@ -14,8 +14,8 @@ export class SockJsWebSocketConnection extends WebSocketConnection {
   private beat: NodeJS.Timeout | undefined
   private broken = false
 
-  constructor(info: ConnectionInfo, socket: Socket, channel: Channel, wires: Wires) {
-    super(info, socket, channel, wires, false)
+  constructor(socket: Socket, channel: Channel, wires: Wires) {
+    super('sockjs-websocket', socket, channel, wires, false)
   }
 
   /** `heartbeat`: milliseconds between two `h` frames. */

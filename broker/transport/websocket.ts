@@ -4,8 +4,9 @@ import type { Socket } from 'node:net'
 import type { Duplex } from 'node:stream'
 import { WebSocketServer } from 'ws'
 import type { Wire } from '../model/wire.ts'
+import type { Handshake } from './arrivals.ts'
 import { PlainChannel, type Channel, type Listener } from './channel.ts'
-import { SocketConnection, type Accept, type Batch, type ConnectionInfo } from './connection.ts'
+import { SocketConnection, type Accept, type Batch } from './connection.ts'
 import { DeflatedChannel } from './deflated.ts'
 import { deflatedWires, plainWires, type Wires } from './framing.ts'
 import type { Route } from './route.ts'
@@ -21,8 +22,8 @@ export class WebSocketConnection extends SocketConnection implements Listener {
   private readonly finishCut: boolean
   private first = true
 
-  constructor(info: ConnectionInfo, socket: Socket, channel: Channel, wires: Wires, finishCut: boolean) {
-    super(info, socket)
+  constructor(transport: string, socket: Socket, channel: Channel, wires: Wires, finishCut: boolean) {
+    super(transport, socket)
     this.channel = channel
     this.wires = wires
     this.wire = wires.standard
@@ -92,9 +93,6 @@ export function chooseSubprotocol(offered: ReadonlySet<string>): string | false 
   return subprotocols.find((name) => offered.has(name)) ?? false
 }
 
-/** A request to become a WebSocket. */
-export type Handshake = Pick<IncomingMessage, 'url' | 'headers'>
-
 export interface WebSocketsOptions {
   /** What lies at a request's path. */
   route(request: Handshake): Route
@@ -104,7 +102,7 @@ export interface WebSocketsOptions {
   refuse(request: Handshake): string | undefined
   accept: Accept
   /** The SockJS session for an upgrade below a SockJS path. */
-  sockJs(info: ConnectionInfo, socket: Socket, channel: Channel): void
+  sockJs(socket: Socket, channel: Channel): void
   /** Bytes of one WebSocket message, inflated. */
   maxMessage: number
   /** Agree to permessage-deflate. */
@@ -137,20 +135,29 @@ export class WebSockets {
     })
   }
 
+  /** A request that node:http has read. */
   upgrade(request: IncomingMessage, duplex: Duplex, head: Buffer): void {
     const socket = duplex as Socket // node:http hands over the TCP or TLS socket
     // 'close' follows.
     socket.on('error', ignore)
-    const route = this.options.route(request)
-    if (route === undefined) return refuse(socket, 404, this.options.noRoute(request))
-    const refusal = this.options.refuse(request)
-    if (refusal !== undefined) return refuse(socket, 403, refusal)
-    if (this.server === undefined || request.headers['sec-websocket-extensions'] === undefined)
-      return this.agree(request, socket, head, route)
-    this.server.handleUpgrade(request, socket, head, (ws) => {
+    if (this.answer(request, socket, head)) return
+    this.server?.handleUpgrade(request, socket, head, (ws) => {
       const deflated = ws.extensions.includes('permessage-deflate')
+      const route = this.options.route(request)
       this.begin(route, socket, new DeflatedChannel(socket, ws), deflated ? deflatedWires : plainWires)
     })
+  }
+
+  /** Answers a request, unless it asks for extensions that may be agreed on. */
+  answer(request: Handshake, socket: Socket, head: Buffer): boolean {
+    const route = this.options.route(request)
+    const refusal = route && this.options.refuse(request)
+    if (route === undefined) refuse(socket, 404, this.options.noRoute(request))
+    else if (refusal !== undefined) refuse(socket, 403, refusal)
+    else if (this.server !== undefined && request.headers['sec-websocket-extensions'] !== undefined)
+      return false
+    else this.agree(request, socket, head, route)
+    return true
   }
 
   /** The handshake without extensions (RFC 6455, 4.2). */
@@ -171,20 +178,13 @@ export class WebSockets {
         (chosen === false ? '\r\n' : `Sec-WebSocket-Protocol: ${chosen}\r\n\r\n`),
       'latin1',
     )
-    if (head.length > 0) socket.unshift(head)
-    this.begin(route, socket, new PlainChannel(socket, this.options.maxMessage), plainWires)
+    this.begin(route, socket, new PlainChannel(socket, head, this.options.maxMessage), plainWires)
   }
 
   private begin(route: Route, socket: Socket, channel: Channel, wires: Wires): void {
     const { accept, finishCut } = this.options
-    const address = socket.remoteAddress ?? 'unknown'
-    if (route === 'sockjs-websocket') {
-      this.options.sockJs({ transport: 'sockjs-websocket', address }, socket, channel)
-    } else {
-      new WebSocketConnection({ transport: 'websocket', address }, socket, channel, wires, finishCut).open(
-        accept,
-      )
-    }
+    if (route === 'sockjs-websocket') this.options.sockJs(socket, channel)
+    else new WebSocketConnection('websocket', socket, channel, wires, finishCut).open(accept)
   }
 }
 
