@@ -1,4 +1,4 @@
-import { createHash } from 'node:crypto'
+import { hash } from 'node:crypto'
 import { STATUS_CODES, type IncomingMessage } from 'node:http'
 import type { Socket } from 'node:net'
 import type { Duplex } from 'node:stream'
@@ -174,7 +174,7 @@ export class WebSockets {
     const chosen = chooseSubprotocol(offered)
     socket.write(
       'HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n' +
-        `Sec-WebSocket-Accept: ${createHash('sha1').update(`${key}${GUID}`).digest('base64')}\r\n` +
+        `Sec-WebSocket-Accept: ${hash('sha1', `${key}${GUID}`, 'base64')}\r\n` +
         (chosen === false ? '\r\n' : `Sec-WebSocket-Protocol: ${chosen}\r\n\r\n`),
       'latin1',
     )
