@@ -3,8 +3,7 @@ import { readFileSync } from 'node:fs'
 import { createServer as createHttpServer, type IncomingMessage, type Server as HttpServer } from 'node:http'
 import { createServer as createHttpsServer } from 'node:https'
 import { createRequire } from 'node:module'
-import { createServer as createTcpServer, type AddressInfo, type Server } from 'node:net'
-import type { Duplex } from 'node:stream'
+import { createServer as createTcpServer, type AddressInfo, type Server, type Socket } from 'node:net'
 import { createSecureContext, createServer as createTlsServer } from 'node:tls'
 import { getSystemErrorMap } from 'node:util'
 import type { Logger } from 'pino'
@@ -22,6 +21,7 @@ import { isLocal, OptionsError, readOptions, type BrokerOptions, type Settings }
 import { pages } from './pages.ts'
 import { destinationRules, engineSettings } from './policies.ts'
 import { Destinations } from './protocol/destination.ts'
+import { Arrivals, type Handshake } from './transport/arrivals.ts'
 import type { Accept } from './transport/connection.ts'
 import { newId } from './transport/id.ts'
 import { frameAncestors, refuseOrigin } from './transport/origin.ts'
@@ -75,6 +75,7 @@ export class Broker {
   private readonly ticker = new Ticker()
   private readonly sessions = new Set<Session>()
   private readonly http: HttpServer
+  private readonly arrivals: Arrivals
   private readonly sockJs: SockJs
   private readonly tcp: Server | undefined
   private readonly tls: Server | undefined
@@ -93,7 +94,10 @@ export class Broker {
     this.http = certificate ? createHttpsServer(certificate) : createHttpServer()
     // Longer than the idle time of the usual proxies, which would else reuse a closing connection.
     this.http.keepAliveTimeout = 65_000
-    this.sockJs = this.serveHttp(accept)
+    const { sockJs, webSockets } = this.serveHttp(accept)
+    this.sockJs = sockJs
+    const arrival = certificate ? 'secureConnection' : 'connection'
+    this.arrivals = new Arrivals(this.http, arrival, (...request) => webSockets.answer(...request))
     if (settings.tcpPort !== undefined) {
       this.tcp = createTcpServer({ allowHalfOpen: true })
       serveTcp(this.tcp, 'tcp', accept)
@@ -136,6 +140,7 @@ export class Broker {
   }
 
   private async stop(): Promise<void> {
+    this.arrivals.close()
     const stopped = [this.http, this.tcp, this.tls].map((server) => stop(server))
     const gone = new Promise<void>((resolve) => (this.allGone = resolve))
     // Everybody's last frames first: they may be for a session that comes later.
@@ -180,9 +185,10 @@ export class Broker {
       stats.connections++
       // It was on its way in when the broker began to close.
       if (this.closing) session.shutdown(...GOODBYE)
-      this.log.debug(
-        `${connection.id}: connected over ${connection.info.transport} from ${connection.info.address}`,
-      )
+      if (this.log.isLevelEnabled('debug')) {
+        const { transport, address } = connection.info
+        this.log.debug(`${connection.id}: connected over ${transport} from ${address}`)
+      }
       return session
     }
   }
@@ -196,10 +202,10 @@ export class Broker {
     return warning
   }
 
-  private serveHttp(accept: Accept): SockJs {
+  private serveHttp(accept: Accept): { sockJs: SockJs; webSockets: WebSockets } {
     const { settings, http } = this
     const rules = { origins: settings.origins, local: isLocal(settings) }
-    const refuse = (request: IncomingMessage): string | undefined => {
+    const refuse = (request: Handshake): string | undefined => {
       const refusal = refuseOrigin(request.headers.origin, request, rules)
       return refusal && this.tell(refusal)
     }
@@ -218,6 +224,7 @@ export class Broker {
       warn: (message) => this.log.warn(message),
     })
     const wire = sockJsWebSocketWire(settings.sockjsBinary)
+    const wires = { standard: wire, octets: wire }
     const webSockets = new WebSockets({
       route: (request) => upgradeRoute(request.url ?? '/', settings.endpoints, settings.anyPath),
       noRoute: ({ url = '' }) =>
@@ -226,8 +233,8 @@ export class Broker {
         ),
       refuse,
       accept,
-      sockJs: (info, socket, ws) => {
-        new SockJsWebSocketConnection(info, socket, ws, wire).start(accept, SOCKJS_HEARTBEAT)
+      sockJs: (socket, channel) => {
+        new SockJsWebSocketConnection(socket, channel, wires).start(accept, SOCKJS_HEARTBEAT)
       },
       // A frame over its limit is to be answered with an ERROR, so the message that holds it must come through.
       maxMessage: 2 * settings.maxFrame,
@@ -238,13 +245,12 @@ export class Broker {
     http.on('request', (request, response) => {
       if (!sockJs.handle(request, response)) page(request, response)
     })
-    const arrival = settings.tlsCert === '' ? 'connection' : 'secureConnection'
     http.on('upgrade', (request, socket, head) => {
       const webSocket = request.method === 'GET' && request.headers.upgrade?.toLowerCase() === 'websocket'
       if (webSocket) webSockets.upgrade(request, socket, head)
-      else ignoreUpgrade(request, socket, head, (again) => http.emit(arrival, again))
+      else ignoreUpgrade(request, socket as Socket, head, (again) => this.arrivals.pass(again))
     })
-    return sockJs
+    return { sockJs, webSockets }
   }
 
   private addresses(): Addresses {
@@ -279,9 +285,9 @@ export function createBroker(options: BrokerOptions = {}, log?: Logger): Broker 
  */
 function ignoreUpgrade(
   { method, url, httpVersion, rawHeaders }: IncomingMessage,
-  socket: Duplex,
+  socket: Socket,
   head: Buffer,
-  arrive: (socket: Duplex) => void,
+  arrive: (socket: Socket) => void,
 ): void {
   let text = `${method} ${url} HTTP/${httpVersion}\r\n`
   for (let at = 0; at < rawHeaders.length; at += 2) {

@@ -45,35 +45,42 @@ export interface AddressHost {
 /** It is there until its session ends, and what is refused is gone: nobody else could read its dead letters. */
 export const REPLY_TERMS: QueueTerms = { lasting: true, deadLetters: null }
 
+const NOBODY: Identity = { user: '', clientId: '' }
+
 /** What the names that a client writes stand for in its own session. */
 export class Addresses {
   private readonly destinations: Destinations
   private readonly limits: AddressLimits
-  private readonly identity: Identity
+  private identity: Identity = NOBODY
   private readonly host: AddressHost
   /** By the name the client gave it, `/temp-queue/x` or `/temp-topic/x`. */
-  private readonly made = new Map<string, Destination>()
+  private made: Map<string, Destination> | undefined
   /** Reaches this session's user destinations, and no other session's. */
   private alias: string | undefined
 
-  constructor(destinations: Destinations, limits: AddressLimits, identity: Identity, host: AddressHost) {
+  constructor(destinations: Destinations, limits: AddressLimits, host: AddressHost) {
     this.destinations = destinations
     this.limits = limits
-    this.identity = identity
     this.host = host
+  }
+
+  /** The client has said who it is. */
+  identify(identity: Identity): void {
+    this.identity = identity
   }
 
   /** The reply queues of this session. */
   get replyQueues(): readonly Destination[] {
-    return [...this.made.values()].filter(({ kind }) => kind === 'queue')
+    return [...(this.made?.values() ?? [])].filter(({ kind }) => kind === 'queue')
   }
 
   /** The destination behind `/temp-queue/x` or `/temp-topic/x`, made at its first mention. */
   temporary(shown: string): Destination {
-    const known = this.made.get(shown)
+    const made = (this.made ??= new Map<string, Destination>())
+    const known = made.get(shown)
     if (known !== undefined) return known
     const { maxSubscriptions } = this.limits
-    if (this.made.size >= maxSubscriptions) {
+    if (made.size >= maxSubscriptions) {
       throw new StompError(
         'subscription-limit',
         `A client may have at most ${maxSubscriptions} reply queues (limit max-subscriptions).`,
@@ -82,14 +89,14 @@ export class Addresses {
     const queue = shown.startsWith('/temp-queue/')
     const name = `${queue ? '/reply-queue/' : '/remote-temp-topic/'}${this.host.newId()}`
     const destination = { kind: queue ? 'queue' : 'topic', name, shown: name, temporary: true } as const
-    this.made.set(copy(shown), destination)
+    made.set(copy(shown), destination)
     if (queue) this.host.declare(name, REPLY_TERMS)
     return destination
   }
 
   /** The client's own name of one of its reply queues or topics. */
   ownName(address: string): string | undefined {
-    for (const [shown, { name }] of this.made) if (name === address) return shown
+    for (const [shown, { name }] of this.made ?? []) if (name === address) return shown
     return undefined
   }
 

@@ -29,19 +29,23 @@ export class Publisher<S> {
   private readonly house: PublisherHouse
   private readonly roster: Roster
   private readonly transactions: Transactions<S>
-  private readonly sender: Sender
+  private known: Sender | undefined
 
   constructor(session: string, house: PublisherHouse, roster: Roster, transactions: Transactions<S>) {
     this.session = session
     this.house = house
     this.roster = roster
     this.transactions = transactions
-    this.sender = {
-      id: session,
-      plain: { ...NO_TERMS, sender: session },
-      replyAddress: (replyTo) => roster.replyAddress(replyTo),
-      tell: (warning) => house.tell(warning),
-    }
+  }
+
+  /** Most clients never send. */
+  private get sender(): Sender {
+    return (this.known ??= {
+      id: this.session,
+      plain: { ...NO_TERMS, sender: this.session },
+      replyAddress: (replyTo) => this.roster.replyAddress(replyTo),
+      tell: (warning) => this.house.tell(warning),
+    })
   }
 
   /** The messages of a SEND; a promise where an application has to think about it. */

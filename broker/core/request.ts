@@ -75,12 +75,32 @@ const known: ReadonlySet<string> = new Set([
   'x-dead-letter-routing-key',
 ])
 
+/** Of these none asks for anything but the mode of acking. */
+const common: ReadonlySet<string> = new Set(['id', 'destination', 'receipt', 'content-length', 'ack'])
+const NO_QUEUE_TERMS: QueueTerms = {}
+
 /** Throws `invalid-header`. */
 export function readRequest(
   headers: Headers,
   defaults: RequestDefaults,
   tell: (warning: string) => void,
 ): Request {
+  if (isPlain(headers)) {
+    return {
+      mode: readAckMode(headers),
+      prefetch: { messages: Math.min(defaults.prefetch, defaults.maxPrefetch), bytes: Infinity },
+      selector: undefined,
+      noLocal: false,
+      browse: undefined,
+      exclusive: false,
+      priority: 0,
+      durable: undefined,
+      queueName: undefined,
+      terms: NO_QUEUE_TERMS,
+      autoDelete: undefined,
+      deadLetters: undefined,
+    }
+  }
   const unknown = [...headers.keys()].filter((name) => !known.has(name))
   // A few will do: the log says each thing once, and has room for so many.
   for (const name of unknown.slice(0, 10))
@@ -99,6 +119,12 @@ export function readRequest(
     autoDelete: readFlag(headers, 'auto-delete'),
     deadLetters: readDeadLetters(headers),
   }
+}
+
+/** As most are: then there is nothing else to look for. */
+function isPlain(headers: Headers): boolean {
+  for (const name of headers.keys()) if (!common.has(name)) return false
+  return true
 }
 
 /**

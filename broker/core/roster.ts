@@ -1,11 +1,18 @@
 import type { Logger } from 'pino'
-import type { Engine, Settling } from '../engine/engine.ts'
+import type { Engine, QueueTerms, Settling } from '../engine/engine.ts'
 import { parseSelector } from '../model/selector.ts'
 import type { Destination, Destinations } from '../protocol/destination.ts'
 import { StompError } from '../protocol/errors.ts'
 import type { Frame, Headers, Version } from '../protocol/frame.ts'
 import { copy, quote } from '../protocol/text.ts'
-import { Addresses, REPLY_TERMS, type AddressLimits, type Identity, type Source } from './addresses.ts'
+import {
+  Addresses,
+  REPLY_TERMS,
+  type AddressHost,
+  type AddressLimits,
+  type Identity,
+  type Source,
+} from './addresses.ts'
 import type { Reply } from './app.ts'
 import { required, subscriptionId } from './headers.ts'
 import type { Hub } from './hub.ts'
@@ -46,7 +53,7 @@ export interface RosterHost extends SubscriptionHost {
 }
 
 /** The subscriptions of one session, and the addresses that are its own. */
-export class Roster {
+export class Roster implements AddressHost {
   /** Messages went out that need no ack, so an unknown id may be one of theirs. */
   unledgered = false
   private readonly session: string
@@ -54,23 +61,23 @@ export class Roster {
   private readonly host: RosterHost
   private readonly subscriptions = new Map<string, Subscription>()
   /** Those to reply queues that the client did not ask for by SUBSCRIBE, by its name of the queue. */
-  private readonly automatic = new Map<string, QueueSubscription>()
-  private addresses: Addresses
+  private automatic: Map<string, QueueSubscription> | undefined
+  private readonly addresses: Addresses
 
   constructor(session: string, house: RosterHouse, host: RosterHost) {
     this.session = session
     this.house = house
     this.host = host
-    this.addresses = this.addressesOf({ user: '', clientId: '' })
+    this.addresses = new Addresses(house.destinations, house.options, this)
   }
 
   /** The client has said who it is. */
   identify(identity: Identity): void {
-    this.addresses = this.addressesOf(identity)
+    this.addresses.identify(identity)
   }
 
   get(id: string): Subscription | undefined {
-    return this.subscriptions.get(id) ?? this.automatic.get(id)
+    return this.subscriptions.get(id) ?? this.automatic?.get(id)
   }
 
   /** The destination behind `/temp-queue/x` or `/temp-topic/x`. */
@@ -80,7 +87,7 @@ export class Roster {
 
   /** The connection takes more. */
   resume(): void {
-    for (const subscription of this.automatic.values()) subscription.resume()
+    for (const subscription of this.automatic?.values() ?? []) subscription.resume()
     for (const subscription of this.subscriptions.values()) {
       subscription.resume()
       if (!this.host.pressed) continue
@@ -94,13 +101,13 @@ export class Roster {
   /** Nothing more is delivered, but what was may still be acked. */
   close(): void {
     for (const subscription of this.subscriptions.values()) subscription.close()
-    for (const subscription of this.automatic.values()) subscription.close()
+    for (const subscription of this.automatic?.values() ?? []) subscription.close()
   }
 
   clear(): void {
     this.close()
     this.subscriptions.clear()
-    this.automatic.clear()
+    this.automatic = undefined
   }
 
   removeReplyQueues(): void {
@@ -145,16 +152,16 @@ export class Roster {
 
   /** What the client subscribes to itself comes under its own id alone. */
   private takeOver({ queue }: QueueSubscription): void {
-    for (const [name, automatic] of this.automatic) {
+    for (const [name, automatic] of this.automatic ?? []) {
       if (automatic.queue !== queue) continue
-      this.automatic.delete(name)
+      this.automatic?.delete(name)
       automatic.close()
     }
   }
 
   private checkRoom(): void {
     const { maxSubscriptions } = this.house.options
-    if (this.subscriptions.size + this.automatic.size < maxSubscriptions) return
+    if (this.subscriptions.size + (this.automatic?.size ?? 0) < maxSubscriptions) return
     throw new StompError(
       'subscription-limit',
       `A client may have at most ${maxSubscriptions} subscriptions (limit max-subscriptions).`,
@@ -191,7 +198,7 @@ export class Roster {
   /** What this client calls `replyTo`, as others are to call it. Replies come without a SUBSCRIBE, as with RabbitMQ. */
   replyAddress(replyTo: string): string {
     const address = this.addresses.replyAddress(replyTo)
-    if (!address.startsWith('/reply-queue/') || address === replyTo || this.automatic.has(replyTo))
+    if (!address.startsWith('/reply-queue/') || address === replyTo || this.automatic?.has(replyTo))
       return address
     for (const other of this.subscriptions.values()) {
       if (other instanceof QueueSubscription && other.queue === address) return address
@@ -210,6 +217,7 @@ export class Roster {
       this.house.engine,
     )
     const opened = subscription.open()
+    this.automatic ??= new Map()
     this.automatic.set(name, subscription)
     this.unledgered = true
     this.host.finish(undefined, opened, () => subscription.start())
@@ -244,18 +252,19 @@ export class Roster {
   }
 
   private closeSubscription(subscription: Subscription): void {
-    if (!this.subscriptions.delete(subscription.id)) this.automatic.delete(subscription.id)
+    if (!this.subscriptions.delete(subscription.id)) this.automatic?.delete(subscription.id)
     // Cancel before release, or the subscription is handed what it just gave back.
     subscription.close()
     if (subscription instanceof QueueSubscription) this.host.abandon(subscription)
   }
 
-  private addressesOf(identity: Identity): Addresses {
-    const { destinations, options, engine } = this.house
-    return new Addresses(destinations, options, identity, {
-      newId: () => this.house.newId(),
-      declare: (queue, terms) => this.host.attempt(() => engine.declare(queue, terms)),
-    })
+  newId(): string {
+    return this.house.newId()
+  }
+
+  /** A reply queue is made. */
+  declare(queue: string, terms: QueueTerms): void {
+    this.host.attempt(() => this.house.engine.declare(queue, terms))
   }
 }
 

@@ -111,7 +111,7 @@ export class Session implements Receiver, InboxHost, RosterHost, Ticking {
   private readonly host: SessionHost
   private readonly inbox: Inbox
   private readonly roster: Roster
-  private readonly ledger = new Ledger<QueueSubscription>()
+  private entries: Ledger<QueueSubscription> | undefined
   private readonly transactions: Transactions<QueueSubscription>
   private state: 'connecting' | 'connected' | 'disconnecting' | 'ended' = 'connecting'
   private version: Version = '1.0'
@@ -133,6 +133,11 @@ export class Session implements Receiver, InboxHost, RosterHost, Ticking {
     this.roster = new Roster(connection.id, host, this)
     this.publisher = new Publisher(connection.id, host, this.roster, this.transactions)
     host.ticker.add(this)
+  }
+
+  /** Most clients never hold a message that they are to ack. */
+  private get ledger(): Ledger<QueueSubscription> {
+    return (this.entries ??= new Ledger())
   }
 
   // --- the transport's side -------------------------------------------------------------------
@@ -628,7 +633,7 @@ export class Session implements Receiver, InboxHost, RosterHost, Ticking {
     this.state = state
     this.host.ticker.remove(this)
     this.heartbeat = undefined
-    const held = [...this.transactions.abort(), ...this.ledger.drain()]
+    const held = [...this.transactions.abort(), ...(this.entries?.drain() ?? [])]
     this.roster.clear()
     this.release(held.sort((a, b) => a.order - b.order))
     this.roster.removeReplyQueues()

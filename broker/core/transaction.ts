@@ -24,31 +24,32 @@ export interface Transaction<S> {
 /** The open transactions of one session. */
 export class Transactions<S> {
   private readonly limits: TransactionLimits
-  private readonly open = new Map<string, Transaction<S>>()
+  private open: Map<string, Transaction<S>> | undefined
 
   constructor(limits: TransactionLimits) {
     this.limits = limits
   }
 
   begin(id: string): void {
-    if (this.open.has(id)) {
+    const open = (this.open ??= new Map())
+    if (open.has(id)) {
       throw new StompError('duplicate-transaction', `The transaction ${quote(id)} is open already.`)
     }
-    if (this.open.size >= this.limits.maxTransactions) {
+    if (open.size >= this.limits.maxTransactions) {
       throw new StompError(
         'transaction-limit',
         `At most ${this.limits.maxTransactions} transactions may be open (limit max-transactions).`,
       )
     }
-    this.open.set(copy(id), { ops: [], taken: [], frames: 0, bytes: 0 })
+    open.set(copy(id), { ops: [], taken: [], frames: 0, bytes: 0 })
   }
 
   has(id: string): boolean {
-    return this.open.has(id)
+    return this.open?.has(id) === true
   }
 
   get(id: string): Transaction<S> {
-    const transaction = this.open.get(id)
+    const transaction = this.open?.get(id)
     if (transaction === undefined) {
       throw new StompError('unknown-transaction', `No transaction ${quote(id)} is open; BEGIN it first.`)
     }
@@ -65,7 +66,7 @@ export class Transactions<S> {
       )
     }
     let total = bytes
-    for (const other of this.open.values()) total += other.bytes
+    for (const other of this.open?.values() ?? []) total += other.bytes
     if (total > maxTransactionBytes) {
       throw new StompError(
         'transaction-limit',
@@ -78,14 +79,14 @@ export class Transactions<S> {
 
   end(id: string): Transaction<S> {
     const transaction = this.get(id)
-    this.open.delete(id)
+    this.open?.delete(id)
     return transaction
   }
 
   /** Ends all: what they took from the ledger. */
   abort(): Entry<S>[] {
-    const taken = [...this.open.values()].flatMap((transaction) => transaction.taken)
-    this.open.clear()
+    const taken = [...(this.open?.values() ?? [])].flatMap((transaction) => transaction.taken)
+    this.open = undefined
     return taken
   }
 }

@@ -94,33 +94,38 @@ export class Subscriptions<S> {
   }
 }
 
-/** A set with a snapshot: changing costs the same for one listener and for a hundred thousand. */
+/**
+ * A set with a snapshot: changing costs the same for one listener and for a hundred thousand. One
+ * alone, as most are, is nothing but its snapshot.
+ */
 class Listeners<S> {
-  private readonly members: Set<S>
+  private members: Set<S> | undefined
   private snapshot: readonly S[] | undefined
 
   constructor(first: S) {
-    this.members = new Set([first])
+    this.snapshot = [first]
   }
 
   add(member: S): void {
+    this.members ??= new Set(this.snapshot)
     this.members.add(member)
     this.snapshot = undefined
   }
 
   /** True when none is left. */
   remove(member: S): boolean {
+    if (this.members === undefined) return this.has(member)
     this.members.delete(member)
     this.snapshot = undefined
     return this.members.size === 0
   }
 
   has(member: S): boolean {
-    return this.members.has(member)
+    return this.members?.has(member) ?? this.list()[0] === member
   }
 
   list(): readonly S[] {
-    return (this.snapshot ??= [...this.members])
+    return (this.snapshot ??= [...(this.members ?? nobody)])
   }
 }
 

@@ -26,6 +26,9 @@ export interface Personal {
   readonly shown: string
 }
 
+/** What a SUBSCRIBE names; `interest` is the topics of a topic. */
+export type Subscribed = (Destination & { readonly interest: Interest }) | Personal
+
 /** Bytes of a destination. */
 export const MAX_DESTINATION = 512
 
@@ -51,6 +54,8 @@ export class Destinations {
   private readonly rules: DestinationRules
   /** Names repeat with every SEND; the checks need not. */
   private readonly known = new Map<string, readonly (Destination | Personal)[]>()
+  /** And with every client that subscribes. */
+  private readonly interests = new Map<string, Subscribed>()
 
   constructor(rules: DestinationRules = NO_RULES) {
     this.rules = rules
@@ -70,9 +75,19 @@ export class Destinations {
     return list
   }
 
-  /** What a SUBSCRIBE names; `interest` is the topics of a topic. */
-  subscribed(text: string): (Destination & { readonly interest: Interest }) | Personal {
-    const name = copy(text)
+  /** What a SUBSCRIBE names. */
+  subscribed(text: string): Subscribed {
+    let known = this.interests.get(text)
+    if (known === undefined) {
+      const name = copy(text)
+      known = this.readInterest(name)
+      if (this.interests.size >= KNOWN) this.interests.clear()
+      this.interests.set(name, known)
+    }
+    return known
+  }
+
+  private readInterest(name: string): Subscribed {
     checkText(name)
     const address = this.read(name)
     if (name.includes(',/')) throw unsupported(`${quote(name)} is several destinations; SUBSCRIBE to each.`)
@@ -207,8 +222,8 @@ function toUser(shown: string): Destination {
 
 /** How a user's name stands in the names that routing goes by: as one segment, and as no pattern. */
 export function userKey(name: string): string {
-  // A copy is well-formed: half a surrogate pair has no encoding.
-  return encodeURIComponent(copy(name)).replace(/^~/, '%7E').replaceAll('*', '%2A')
+  // By way of bytes it becomes well-formed: half a surrogate pair has no encoding.
+  return encodeURIComponent(Buffer.from(name).toString()).replace(/^~/, '%7E').replaceAll('*', '%2A')
 }
 
 function decode(text: string): string {

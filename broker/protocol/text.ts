@@ -3,6 +3,8 @@
  * that alive for as long as it is kept itself.
  */
 export function copy(text: string): string {
+  // The engine makes no slices as short as this.
+  if (text.length < 13) return text
   return Buffer.from(text).toString()
 }
 

@@ -323,12 +323,27 @@ export abstract class GatheringConnection implements Connection {
   }
 }
 
+/** The address is asked for only where it is wanted: that is a system call, and a string for each connection. */
+class SocketInfo implements ConnectionInfo {
+  readonly transport: string
+  private readonly socket: Socket
+
+  constructor(transport: string, socket: Socket) {
+    this.transport = transport
+    this.socket = socket
+  }
+
+  get address(): string {
+    return this.socket.remoteAddress ?? 'unknown'
+  }
+}
+
 /** A connection that is one socket: everything but TCP's and WebSocket's ways to read and to close. */
 export abstract class SocketConnection extends GatheringConnection {
   protected readonly socket: Socket
 
-  constructor(info: ConnectionInfo, socket: Socket) {
-    super(info)
+  constructor(transport: string, socket: Socket) {
+    super(new SocketInfo(transport, socket))
     this.socket = socket
     // Finds dead peers among those that agreed on no heart-beat.
     socket.setKeepAlive(true, KEEP_ALIVE)

@@ -2,8 +2,13 @@
 import { constants, deflateRawSync } from 'node:zlib'
 import type { Envelope, Wire } from '../model/wire.ts'
 
-const TEXT = 0x1
-const BINARY = 0x2
+/** Opcodes (RFC 6455, 5.2). */
+export const CONTINUATION = 0x0
+export const TEXT = 0x1
+export const BINARY = 0x2
+export const CLOSE = 0x8
+export const PING = 0x9
+export const PONG = 0xa
 /** RSV1: the payload is compressed (RFC 7692). */
 const COMPRESSED = 0x40
 /** Bytes of a frame that is worth compressing, and of one that would hold up everybody else meanwhile. */

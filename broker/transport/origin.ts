@@ -21,7 +21,7 @@ export interface OriginRules {
  */
 export function refuseOrigin(
   origin: string | undefined,
-  request: IncomingMessage,
+  request: Pick<IncomingMessage, 'headers'>,
   rules: OriginRules,
 ): string | undefined {
   if (origin === undefined || rules.origins.includes('*') || rules.origins.includes(origin)) return undefined

@@ -1,8 +1,7 @@
 import type { Socket } from 'node:net'
-import type { RawData, WebSocket } from 'ws'
-import type { Wire } from '../model/wire.ts'
-import type { Accept, ConnectionInfo } from './connection.ts'
-import { webSocketFrame } from './framing.ts'
+import type { Channel } from './channel.ts'
+import type { Accept } from './connection.ts'
+import { webSocketFrame, type Wires } from './framing.ts'
 import { closeFrame, HEARTBEAT_FRAME, Joiner, OPEN_FRAME, readMessages } from './sockjs.ts'
 import { WebSocketConnection } from './websocket.ts'
 
@@ -15,18 +14,31 @@ export class SockJsWebSocketConnection extends WebSocketConnection {
   private beat: NodeJS.Timeout | undefined
   private broken = false
 
-  constructor(info: ConnectionInfo, socket: Socket, ws: WebSocket, wire: Wire) {
-    super(info, socket, ws, wire)
-    ws.once('close', () => clearInterval(this.beat))
+  constructor(socket: Socket, channel: Channel, wires: Wires) {
+    super('sockjs-websocket', socket, channel, wires, false)
   }
 
   /** `heartbeat`: milliseconds between two `h` frames. */
   start(accept: Accept, heartbeat: number): void {
     this.frame(OPEN_FRAME)
     this.beat = setInterval(() => this.frame(HEARTBEAT_FRAME), heartbeat).unref()
-    this.receiver = accept(this)
-    // ws hands over Buffers: binaryType is left at nodebuffer.
-    this.ws.on('message', (data: RawData) => this.message((data as Buffer).toString()))
+    this.open(accept)
+  }
+
+  override message(bytes: Buffer, from: number, to: number): void {
+    const messages = readMessages(bytes.toString('utf8', from, to))
+    if (messages === undefined) {
+      this.broken = true
+      this.close(3000, 'Broken framing.')
+      return this.left()
+    }
+    const chunk = this.joiner.join(messages)
+    this.receiver?.data(chunk, 0, chunk.length, true)
+  }
+
+  override ended(): void {
+    clearInterval(this.beat)
+    super.ended()
   }
 
   override quiet(): void {
@@ -41,18 +53,7 @@ export class SockJsWebSocketConnection extends WebSocketConnection {
     super.finish(1000, '')
   }
 
-  private message(data: string): void {
-    const messages = readMessages(data)
-    if (messages === undefined) {
-      this.broken = true
-      this.close(3000, 'Broken framing.')
-      return this.left()
-    }
-    const chunk = this.joiner.join(messages)
-    this.receiver?.data(chunk, 0, chunk.length, true)
-  }
-
   private frame(text: string): void {
-    if (this.ws.readyState === this.ws.OPEN) this.socket.write(webSocketFrame(Buffer.from(text)))
+    if (this.channel.open) this.socket.write(webSocketFrame(Buffer.from(text)))
   }
 }

@@ -22,7 +22,7 @@ class TcpConnection extends SocketConnection {
   readonly wire = wire
 
   constructor(transport: 'tcp' | 'tls', socket: Socket) {
-    super({ transport, address: socket.remoteAddress ?? 'unknown' }, socket)
+    super(transport, socket)
     socket.on('close', () => this.ended())
     // 'close' follows.
     socket.on('error', () => {})

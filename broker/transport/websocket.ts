@@ -1,87 +1,89 @@
+import { hash } from 'node:crypto'
 import { STATUS_CODES, type IncomingMessage } from 'node:http'
 import type { Socket } from 'node:net'
 import type { Duplex } from 'node:stream'
-import { WebSocketServer, type RawData, type WebSocket } from 'ws'
+import { WebSocketServer } from 'ws'
 import type { Wire } from '../model/wire.ts'
-import { SocketConnection, type Accept, type Batch, type ConnectionInfo } from './connection.ts'
+import type { Handshake } from './arrivals.ts'
+import { PlainChannel, type Channel, type Listener } from './channel.ts'
+import { SocketConnection, type Accept, type Batch } from './connection.ts'
+import { DeflatedChannel } from './deflated.ts'
 import { deflatedWires, plainWires, type Wires } from './framing.ts'
 import type { Route } from './route.ts'
 
 const NUL = Buffer.from([0])
 
-/**
- * `ws` reads, answers pings and closes; rendered frames are written to the socket under it, which
- * is ours since `upgrade`. Both write whole frames only, so they cannot tear each other's.
- */
-export class WebSocketConnection extends SocketConnection {
+/** Messages come through a channel; rendered frames are written to the socket under it. Both write whole frames only. */
+export class WebSocketConnection extends SocketConnection implements Listener {
   wire: Wire
-  protected readonly ws: WebSocket
+  protected readonly channel: Channel
+  private readonly wires: Wires
+  /** A STOMP frame without its NUL ends with its WebSocket message. */
+  private readonly finishCut: boolean
+  private first = true
 
-  constructor(info: ConnectionInfo, socket: Socket, ws: WebSocket, wire: Wire = wiresFor(ws).standard) {
-    super(info, socket)
-    this.wire = wire
-    this.ws = ws
-    ws.on('close', () => this.ended())
-    // ws has told the peer already, with 1009 for a message over the limit.
-    ws.on('error', () => this.left())
-    // After ws, which listens too, has read the peer's close frame.
-    socket.on('data', () => {
-      if (ws.readyState === ws.CLOSING) this.left()
-    })
+  constructor(transport: string, socket: Socket, channel: Channel, wires: Wires, finishCut: boolean) {
+    super(transport, socket)
+    this.channel = channel
+    this.wires = wires
+    this.wire = wires.standard
+    this.finishCut = finishCut
   }
 
-  /** Starts listening. `finishCut`: a STOMP frame without its NUL ends with its WebSocket message. */
-  open(accept: Accept, finishCut: boolean): void {
+  /** Starts listening. */
+  open(accept: Accept): void {
     this.receiver = accept(this)
-    let first = true
-    this.ws.on('message', (data: RawData, isBinary: boolean) => {
-      // Who writes binary messages asks for them.
-      if (first && isBinary) this.wire = wiresFor(this.ws).octets
-      first = false
-      const chunk = data as Buffer // ws hands over Buffers: binaryType is left at nodebuffer
-      this.receiver?.data(chunk, 0, chunk.length, !isBinary)
-      if (finishCut && isCut(chunk)) this.receiver?.data(NUL, 0, 1, true)
-    })
+    this.channel.start(this)
+  }
+
+  message(bytes: Buffer, from: number, to: number, text: boolean): void {
+    // Who writes binary messages asks for them.
+    if (this.first && !text) this.wire = this.wires.octets
+    this.first = false
+    this.receiver?.data(bytes, from, to, text)
+    if (this.finishCut && isCut(bytes, from, to)) this.receiver?.data(NUL, 0, 1, true)
+  }
+
+  override left(): void {
+    super.left()
+  }
+
+  override ended(): void {
+    super.ended()
   }
 
   override ping(): void {
-    if (this.ws.readyState === this.ws.OPEN) this.ws.ping()
+    this.channel.ping()
   }
 
   pause(): void {
-    this.ws.pause()
+    this.channel.pause()
   }
 
   resume(): void {
-    this.ws.resume()
+    this.channel.resume()
   }
 
   terminate(): void {
-    this.ws.terminate()
+    this.channel.terminate()
   }
 
   protected override write(batch: Batch): void {
-    if (this.ws.readyState === this.ws.OPEN) return super.write(batch)
+    if (this.channel.open) return super.write(batch)
     // Nothing may follow a close frame (RFC 6455, 5.5.1). Not at once: this may be inside the session's own work.
     setImmediate(() => this.left())
   }
 
   protected finish(code: number, reason: string): void {
-    // The peer's close frame must be read for an orderly end.
-    this.ws.resume()
-    this.ws.close(code, reason)
+    this.channel.close(code, reason)
   }
 }
 
-function wiresFor(ws: WebSocket): Wires {
-  return ws.extensions.includes('permessage-deflate') ? deflatedWires : plainWires
-}
-
 /** Some React Native builds cut an outgoing frame at its NUL. */
-function isCut(chunk: Buffer): boolean {
-  let end = chunk.length
-  while (end > 0 && (chunk[end - 1] === 10 || chunk[end - 1] === 13)) end--
-  return end > 0 && chunk[end - 1] !== 0
+function isCut(bytes: Buffer, from: number, to: number): boolean {
+  let end = to
+  while (end > from && (bytes[end - 1] === 10 || bytes[end - 1] === 13)) end--
+  return end > from && bytes[end - 1] !== 0
 }
 
 const subprotocols = ['v12.stomp', 'v11.stomp', 'v10.stomp', 'stomp']
@@ -93,14 +95,14 @@ export function chooseSubprotocol(offered: ReadonlySet<string>): string | false 
 
 export interface WebSocketsOptions {
   /** What lies at a request's path. */
-  route(request: IncomingMessage): Route
+  route(request: Handshake): Route
   /** What to say when nothing does. */
-  noRoute(request: IncomingMessage): string
+  noRoute(request: Handshake): string
   /** Why a request is refused, or undefined. */
-  refuse(request: IncomingMessage): string | undefined
+  refuse(request: Handshake): string | undefined
   accept: Accept
   /** The SockJS session for an upgrade below a SockJS path. */
-  sockJs(info: ConnectionInfo, socket: Socket, ws: WebSocket): void
+  sockJs(socket: Socket, channel: Channel): void
   /** Bytes of one WebSocket message, inflated. */
   maxMessage: number
   /** Agree to permessage-deflate. */
@@ -112,16 +114,18 @@ export interface WebSocketsOptions {
 /** Answers `upgrade` requests, for raw STOMP and for the SockJS websocket transport. */
 export class WebSockets {
   private readonly options: WebSocketsOptions
-  private readonly server: WebSocketServer
+  /** Agrees on extensions. */
+  private readonly server: WebSocketServer | undefined
 
   constructor(options: WebSocketsOptions) {
     this.options = options
+    if (!options.compression) return
     this.server = new WebSocketServer({
       noServer: true,
       clientTracking: false,
       // ws takes it for a 32-bit number.
       maxPayload: Math.min(options.maxMessage, 2 ** 31 - 1),
-      perMessageDeflate: options.compression && {
+      perMessageDeflate: {
         serverNoContextTakeover: true,
         clientNoContextTakeover: true,
         // Frames are deflated with the largest window, once for all: a peer that wants a smaller one gets none.
@@ -131,35 +135,82 @@ export class WebSockets {
     })
   }
 
+  /** A request that node:http has read. */
   upgrade(request: IncomingMessage, duplex: Duplex, head: Buffer): void {
     const socket = duplex as Socket // node:http hands over the TCP or TLS socket
-    socket.on('error', () => socket.destroy())
-    const route = this.options.route(request)
-    if (route === undefined) {
-      return refuseUpgrade(socket, 404, this.options.noRoute(request))
-    }
-    const refusal = this.options.refuse(request)
-    if (refusal !== undefined) return refuseUpgrade(socket, 403, refusal)
-    this.server.handleUpgrade(request, socket, head, (ws) => {
-      const address = socket.remoteAddress ?? 'unknown'
-      if (route === 'sockjs-websocket') {
-        this.options.sockJs({ transport: 'sockjs-websocket', address }, socket, ws)
-      } else {
-        new WebSocketConnection({ transport: 'websocket', address }, socket, ws).open(
-          this.options.accept,
-          this.options.finishCut,
-        )
-      }
+    // 'close' follows.
+    socket.on('error', ignore)
+    if (this.answer(request, socket, head)) return
+    this.server?.handleUpgrade(request, socket, head, (ws) => {
+      const deflated = ws.extensions.includes('permessage-deflate')
+      const route = this.options.route(request)
+      this.begin(route, socket, new DeflatedChannel(socket, ws), deflated ? deflatedWires : plainWires)
     })
+  }
+
+  /** Answers a request, unless it asks for extensions that may be agreed on. */
+  answer(request: Handshake, socket: Socket, head: Buffer): boolean {
+    const route = this.options.route(request)
+    const refusal = route && this.options.refuse(request)
+    if (route === undefined) refuse(socket, 404, this.options.noRoute(request))
+    else if (refusal !== undefined) refuse(socket, 403, refusal)
+    else if (this.server !== undefined && request.headers['sec-websocket-extensions'] !== undefined)
+      return false
+    else this.agree(request, socket, head, route)
+    return true
+  }
+
+  /** The handshake without extensions (RFC 6455, 4.2). */
+  private agree({ headers }: Handshake, socket: Socket, head: Buffer, route: Route): void {
+    const key = headers['sec-websocket-key'] ?? ''
+    if (!KEY.test(key)) return refuse(socket, 400, 'The header Sec-WebSocket-Key is missing or invalid.')
+    const version = headers['sec-websocket-version']
+    if (version !== '13' && version !== '8')
+      return refuse(socket, 400, 'Sec-WebSocket-Version must be 13.', 'Sec-WebSocket-Version: 13, 8\r\n')
+    const offered = readSubprotocols(headers['sec-websocket-protocol'])
+    if (offered === undefined) return refuse(socket, 400, 'The header Sec-WebSocket-Protocol is invalid.')
+    // The client has left.
+    if (!socket.readable || !socket.writable) return void socket.destroy()
+    const chosen = chooseSubprotocol(offered)
+    socket.write(
+      'HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n' +
+        `Sec-WebSocket-Accept: ${hash('sha1', `${key}${GUID}`, 'base64')}\r\n` +
+        (chosen === false ? '\r\n' : `Sec-WebSocket-Protocol: ${chosen}\r\n\r\n`),
+      'latin1',
+    )
+    this.begin(route, socket, new PlainChannel(socket, head, this.options.maxMessage), plainWires)
+  }
+
+  private begin(route: Route, socket: Socket, channel: Channel, wires: Wires): void {
+    const { accept, finishCut } = this.options
+    if (route === 'sockjs-websocket') this.options.sockJs(socket, channel)
+    else new WebSocketConnection('websocket', socket, channel, wires, finishCut).open(accept)
   }
 }
 
-function refuseUpgrade(socket: Socket, status: number, sentence: string): void {
+/** RFC 6455, 1.3. */
+const GUID = '258EAFA5-E914-47DA-95CA-C5AB0DC85B11'
+/** 16 bytes in base64. */
+const KEY = /^[+/\dA-Za-z]{22}==$/
+/** A token (RFC 9110, 5.6.2). */
+const TOKEN = /^[!#$%&'*+\-.^_`|~\dA-Za-z]+$/
+
+/** What a client offers; undefined where it makes no sense. */
+function readSubprotocols(header: string | undefined): ReadonlySet<string> | undefined {
+  if (header === undefined) return new Set()
+  const names = header.split(',').map((name) => name.trim())
+  const offered = new Set(names)
+  return offered.size === names.length && names.every((name) => TOKEN.test(name)) ? offered : undefined
+}
+
+function ignore(): void {}
+
+function refuse(socket: Socket, status: number, sentence: string, more = ''): void {
   const body = `${sentence}\n`
   socket.once('finish', () => socket.destroy())
   socket.end(
     `HTTP/1.1 ${status} ${STATUS_CODES[status]}\r\n` +
       'Connection: close\r\nContent-Type: text/plain; charset=utf-8\r\n' +
-      `Content-Length: ${Buffer.byteLength(body)}\r\n\r\n${body}`,
+      `${more}Content-Length: ${Buffer.byteLength(body)}\r\n\r\n${body}`,
   )
 }

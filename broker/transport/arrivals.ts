@@ -1,0 +1,141 @@
+import type { IncomingHttpHeaders, IncomingMessage, Server } from 'node:http'
+import type { Socket } from 'node:net'
+
+/** A request to become a WebSocket. */
+export type Handshake = Pick<IncomingMessage, 'url' | 'headers'>
+
+/** Bytes of a request's head that are looked at. */
+const MAX_HEAD = 8 * 1024
+/** Milliseconds after which, or at most twice of them, a silent connection is left to node:http, which has limits for it. */
+const SILENCE = 1_000
+
+/**
+ * New connections of an HTTP server. node:http spends as much on a WebSocket's handshake as all
+ * the rest of a connection's beginning costs, so one that comes as they all do, in one piece, is
+ * read here. What is in any way unusual, or wrong, goes to node:http as if nobody had looked at it.
+ */
+export class Arrivals {
+  private readonly server: Server
+  /** Answers, or says that it cannot. */
+  private readonly answer: (request: Handshake, socket: Socket, head: Buffer) => boolean
+  /** How node:http takes connections. */
+  private readonly listeners: readonly ((socket: Socket) => void)[]
+  private readonly onData: (this: Socket, chunk: Buffer) => void
+  private readonly onEnd: (this: Socket) => void
+  /** They have not said a word: since the last look at the clock, and for longer. */
+  private recent = new Set<Socket>()
+  private silent = new Set<Socket>()
+  private readonly timer = setInterval(() => this.age(), SILENCE).unref()
+  private closed = false
+
+  /** `event`: what the server emits for a new connection. */
+  constructor(server: Server, event: 'connection' | 'secureConnection', answer: Arrivals['answer']) {
+    this.server = server
+    this.answer = answer
+    this.listeners = server.listeners(event) as ((socket: Socket) => void)[]
+    server.removeAllListeners(event)
+    server.on(event, (socket: Socket) => this.arrive(socket))
+    const read = (socket: Socket, chunk: Buffer): void => this.read(socket, chunk)
+    const pass = (socket: Socket): void => this.release(socket)
+    this.onData = function (chunk) {
+      read(this, chunk)
+    }
+    this.onEnd = function () {
+      pass(this)
+      this.destroy()
+    }
+  }
+
+  /** Leaves a connection to node:http. */
+  pass(socket: Socket): void {
+    for (const listener of this.listeners) listener.call(this.server, socket)
+  }
+
+  /** From now on node:http has them all. */
+  close(): void {
+    this.closed = true
+    clearInterval(this.timer)
+    this.age()
+    this.age()
+  }
+
+  private arrive(socket: Socket): void {
+    if (this.closed) return this.pass(socket)
+    this.recent.add(socket)
+    // 'close' follows.
+    socket.on('error', ignore)
+    socket.on('data', this.onData)
+    socket.on('end', this.onEnd)
+  }
+
+  private read(socket: Socket, chunk: Buffer): void {
+    this.release(socket)
+    const head = readHead(chunk)
+    if (head !== undefined && this.answer(head.request, socket, chunk.subarray(head.end))) return
+    this.giveBack(socket, chunk)
+  }
+
+  /** node:http is to find the socket as new as it was. */
+  private giveBack(socket: Socket, chunk?: Buffer): void {
+    socket.off('error', ignore)
+    socket.pause()
+    if (chunk !== undefined) socket.unshift(chunk)
+    this.pass(socket)
+    socket.resume()
+  }
+
+  private release(socket: Socket): void {
+    if (!this.recent.delete(socket)) this.silent.delete(socket)
+    socket.off('data', this.onData)
+    socket.off('end', this.onEnd)
+  }
+
+  private age(): void {
+    const { silent } = this
+    for (const socket of silent) {
+      this.release(socket)
+      if (!socket.destroyed) this.giveBack(socket)
+    }
+    this.silent = this.recent
+    this.recent = silent
+  }
+}
+
+function ignore(): void {}
+
+const REQUEST = /^GET (\/[!-~]*) HTTP\/1\.1\r\n((?:[!#$%&'*+\-.^_`|~\dA-Za-z]+:[\t -~\x80-\xff]*\r\n)+)\r\n/
+const UPGRADE = /(?:^|,)[\t ]*upgrade[\t ]*(?:,|$)/i
+
+/** The usual request of a WebSocket client, and where it ends; undefined for anything else. */
+function readHead(chunk: Buffer): { request: Handshake; end: number } | undefined {
+  const [whole, url, lines] = REQUEST.exec(chunk.toString('latin1', 0, MAX_HEAD)) ?? []
+  if (whole === undefined || lines === undefined) return undefined
+  const headers: IncomingHttpHeaders = {}
+  for (let from = 0; from < lines.length;) {
+    const colon = lines.indexOf(':', from)
+    const end = lines.indexOf('\r\n', colon)
+    const name = lines.slice(from, colon).toLowerCase()
+    switch (name) {
+      case 'host':
+      case 'origin':
+      case 'upgrade':
+      case 'connection':
+      case 'sec-websocket-key':
+      case 'sec-websocket-version':
+      case 'sec-websocket-protocol':
+      case 'sec-websocket-extensions':
+        // What is said twice is for node:http to judge.
+        if (headers[name] !== undefined) return undefined
+        headers[name] = lines.slice(colon + 1, end).trim()
+        break
+      case 'content-length':
+      case 'transfer-encoding':
+      case 'expect':
+        return undefined
+    }
+    from = end + 2
+  }
+  if (headers.host === undefined || headers.upgrade?.toLowerCase() !== 'websocket') return undefined
+  if (!UPGRADE.test(headers.connection ?? '')) return undefined
+  return { request: { url: url ?? '', headers }, end: whole.length }
+}
