@@ -6,7 +6,7 @@ import { Heap } from './heap.ts'
 export class Ready {
   private readonly fresh = new Fifo<Entry>()
   /** Everything in it is older than everything in `fresh`, because messages go out in order. */
-  private readonly returned = new Heap<Entry>((one, other) => one.rank < other.rank)
+  private readonly returned = new Heap<Entry>(precedes)
   /** Entries that were discarded and still stand here. */
   private discarded = 0
 
@@ -23,6 +23,11 @@ export class Ready {
     return this.returned.length
   }
 
+  /** Whether nothing stands here. */
+  get empty(): boolean {
+    return this.fresh.length === 0 && this.returned.length === 0
+  }
+
   peek(): Entry | undefined {
     while (this.discarded > 0) {
       const entry = this.returned.peek() ?? this.fresh.peek()
@@ -35,13 +40,16 @@ export class Ready {
 
   /** Takes away what `peek` showed. */
   shift(): void {
-    if (this.returned.peek() === undefined) this.fresh.shift()
+    if (this.returned.length === 0) this.fresh.shift()
     else this.returned.shift()
   }
 
   /** An entry that is not waiting any more is to be passed over. */
   discard(): void {
-    if (++this.discarded * 2 <= this.fresh.length + this.returned.length) return
+    this.discarded++
+    // Nearly always they are the oldest.
+    this.peek()
+    if (this.discarded * 2 <= this.fresh.length + this.returned.length) return
     this.fresh.retain(isWaiting)
     this.returned.retain(isWaiting)
     this.discarded = 0
@@ -55,7 +63,7 @@ export class Ready {
   }
 
   clear(): void {
-    this.fresh.retain(() => false)
+    this.fresh.clear()
     this.returned.clear()
     this.discarded = 0
   }
@@ -83,6 +91,10 @@ export class Ready {
     }
     return entries
   }
+}
+
+function precedes(one: Entry, other: Entry): boolean {
+  return one.rank < other.rank
 }
 
 function isWaiting(entry: Entry): boolean {
