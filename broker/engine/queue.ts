@@ -64,7 +64,7 @@ export class Queue implements Home, Chooser {
   private unacked = 0
   private unackedBytes = 0
   private sequence = 0
-  private readonly delayed = new Map<Entry, Task>()
+  private delayed: Map<Entry, Task> | undefined
   private expiries: Expiries<Entry> | undefined
   private sweeping: Task | undefined
   /** When it is due, and when it may be: milliseconds since the epoch. */
@@ -179,8 +179,8 @@ export class Queue implements Home, Chooser {
       if (consumption.waiting) this.willing.remove(consumption)
     }
     this.members.clear()
-    for (const task of this.delayed.values()) task.cancel()
-    this.delayed.clear()
+    for (const task of this.delayed?.values() ?? []) task.cancel()
+    this.delayed = undefined
     this.sweeping?.cancel()
     this.expiries = undefined
     this.choice = undefined
@@ -203,7 +203,8 @@ export class Queue implements Home, Chooser {
     const life = this.declared?.messageLife
     const until = life === undefined ? expires : Math.min(expires || Infinity, Date.now() + life)
     const rank = delay > 0 ? 0 : this.place(message, ++this.sequence)
-    this.enter(new Entry(this.name, message, 1, rank, until, 0, undefined), delay)
+    const entry = new Entry(this.name, message, 1, rank, until, 0, undefined)
+    if (until > 0 || delay > 0 || !this.passOn(entry)) this.enter(entry, delay)
   }
 
   ack(delivery: Delivery): void {
@@ -406,8 +407,23 @@ export class Queue implements Home, Chooser {
     this.dispatching = false
   }
 
+  /** A new one goes straight to who is willing; false where it has to wait or somebody chooses. */
+  private passOn(entry: Entry): boolean {
+    if (this.choice !== undefined || this.dispatching) return false
+    // Nothing waits while somebody is willing.
+    const consumption = this.willing.first()
+    if (consumption === undefined) return false
+    this.dispatching = true
+    this.handOut(entry, consumption)
+    this.dispatching = false
+    // What was sent or came back from inside `deliver`.
+    this.dispatch()
+    return true
+  }
+
   /** False when nothing waits, or nobody. */
   private handOutNext(): boolean {
+    if (this.ready.empty) return false
     const entry = this.ready.peek()
     if (entry === undefined) return false
     let consumption = this.willing.first()
@@ -502,12 +518,13 @@ export class Queue implements Home, Chooser {
   private postpone(entry: Entry, delay: number): void {
     entry.state = 'delayed'
     const due = (): void => {
-      this.delayed.delete(entry)
+      this.delayed?.delete(entry)
       // A new one comes last, and priorities may have been declared meanwhile.
       entry.rank = this.place(entry.message, entry.rank % LEVEL || ++this.sequence)
       if (!this.expired(entry)) this.insert(entry)
       this.house.stirred(this)
     }
+    this.delayed ??= new Map()
     this.delayed.set(entry, this.house.schedule.add(delay, due))
   }
 
@@ -538,8 +555,8 @@ export class Queue implements Home, Chooser {
       if (this.choice === undefined) this.ready.discard()
       else this.choice.remove(entry)
     } else if (state === 'delayed') {
-      this.delayed.get(entry)?.cancel()
-      this.delayed.delete(entry)
+      this.delayed?.get(entry)?.cancel()
+      this.delayed?.delete(entry)
     } else {
       return
     }
