@@ -8,7 +8,7 @@ import { interestKey, type Interest } from '../protocol/pattern.ts'
 import { quote } from '../protocol/text.ts'
 import { DeadLetter, deadLetterQueue, isDeadLetterQueue, returns, type Reason } from './dead-letter.ts'
 import type { Consumer, Consumption, Engine, EngineHost, QueueInfo, QueueTerms, Settling } from './engine.ts'
-import type { Entry } from './entry.ts'
+import { Entry } from './entry.ts'
 import { Queue, type House } from './queue.ts'
 import { hasExpired, Retained } from './retained.ts'
 import { Schedule, type Task } from './schedule.ts'
@@ -207,8 +207,9 @@ export class LocalEngine implements Engine, House {
   private apply(op: Op): void {
     if (op.type === 'send') return this.send(op.message)
     const { delivery } = op
-    const queue = this.queues.get(delivery.queue)
-    if (queue === undefined) return
+    // Its queue may have ended, and knows.
+    if (!(delivery instanceof Entry) || delivery.home.house !== this) return
+    const queue = delivery.home
     if (op.type === 'ack') queue.ack(delivery)
     else if (op.type === 'nack') queue.nack(delivery)
     else if (op.type === 'reject') queue.reject(delivery)

@@ -49,7 +49,7 @@ export class Queue implements Home, Chooser {
   readonly willing = new Willing()
   /** Senders wait for room in it. */
   awaited = false
-  private readonly house: House
+  readonly house: House
   private declared: QueueTerms | undefined
   private readonly ready = new Ready()
   /** Takes the place of `ready` where not every message is for every consumer. */
@@ -203,7 +203,7 @@ export class Queue implements Home, Chooser {
     const life = this.declared?.messageLife
     const until = life === undefined ? expires : Math.min(expires || Infinity, Date.now() + life)
     const rank = delay > 0 ? 0 : this.place(message, ++this.sequence)
-    const entry = new Entry(this.name, message, 1, rank, until, 0, undefined)
+    const entry = new Entry(this, message, 1, rank, until, 0, undefined)
     if (until > 0 || delay > 0 || !this.passOn(entry)) this.enter(entry, delay)
   }
 
@@ -429,7 +429,7 @@ export class Queue implements Home, Chooser {
     let consumption = this.willing.first()
     if (consumption === undefined) return false
     // To the one who refused it only when there is no other; whose turn it is does not change by that.
-    if (consumption === entry.refusedBy) consumption = this.willing.after(consumption) ?? consumption
+    if (consumption === entry.holder) consumption = this.willing.after(consumption) ?? consumption
     if (this.expired(entry)) return true
     this.ready.shift()
     this.handOut(entry, consumption)
@@ -502,7 +502,7 @@ export class Queue implements Home, Chooser {
     const { message, attempt, rank, expires } = entry
     // The queue's priorities may have been declared while it was out.
     const place = this.place(message, rank % LEVEL)
-    this.enter(new Entry(this.name, message, attempt + 1, place, expires, refusals, refusedBy), delay)
+    this.enter(new Entry(this, message, attempt + 1, place, expires, refusals, refusedBy), delay)
   }
 
   private enter(entry: Entry, delay: number): void {
@@ -529,15 +529,13 @@ export class Queue implements Home, Chooser {
   }
 
   /** Its time is over, also if the clock is set back; it is to die in a while. */
-  private hold({ message, attempt, rank, refusals, refusedBy }: Entry, delay: number): void {
-    this.postpone(new Entry(this.name, message, attempt, rank, LONG_AGO, refusals, refusedBy), delay)
+  private hold({ message, attempt, rank, refusals, holder }: Entry, delay: number): void {
+    this.postpone(new Entry(this, message, attempt, rank, LONG_AGO, refusals, holder), delay)
   }
 
   /** Not when it was settled or returned before, or its queue has ended. */
   private isOut(delivery: Delivery): delivery is Entry {
-    if (!(delivery instanceof Entry) || delivery.state !== 'out') return false
-    // A queue of the same name may have ended.
-    return delivery.holder?.home === this && !this.ended
+    return delivery instanceof Entry && delivery.state === 'out' && delivery.home === this && !this.ended
   }
 
   private takeBack(delivery: Delivery): Entry | undefined {

@@ -7,14 +7,18 @@ export class Ready {
   private readonly fresh = new Fifo<Entry>()
   /** Everything in it is older than everything in `fresh`, because messages go out in order. */
   private readonly returned = new Heap<Entry>(precedes)
-  /** Entries that were discarded and still stand here. */
+  /** How many stand here. */
+  private count = 0
+  /** Of them those that were discarded. */
   private discarded = 0
 
   append(entry: Entry): void {
+    this.count++
     this.fresh.push(entry)
   }
 
   putBack(entry: Entry): void {
+    this.count++
     this.returned.push(entry)
   }
 
@@ -25,7 +29,7 @@ export class Ready {
 
   /** Whether nothing stands here. */
   get empty(): boolean {
-    return this.fresh.length === 0 && this.returned.length === 0
+    return this.count === 0
   }
 
   peek(): Entry | undefined {
@@ -40,6 +44,7 @@ export class Ready {
 
   /** Takes away what `peek` showed. */
   shift(): void {
+    this.count--
     if (this.returned.length === 0) this.fresh.shift()
     else this.returned.shift()
   }
@@ -49,9 +54,10 @@ export class Ready {
     this.discarded++
     // Nearly always they are the oldest.
     this.peek()
-    if (this.discarded * 2 <= this.fresh.length + this.returned.length) return
+    if (this.discarded * 2 <= this.count) return
     this.fresh.retain(isWaiting)
     this.returned.retain(isWaiting)
+    this.count = this.fresh.length + this.returned.length
     this.discarded = 0
   }
 
@@ -65,6 +71,7 @@ export class Ready {
   clear(): void {
     this.fresh.clear()
     this.returned.clear()
+    this.count = 0
     this.discarded = 0
   }
 

@@ -1,13 +1,10 @@
 import { expect, test } from 'vitest'
-import { Entry } from '../../broker/engine/entry.ts'
+import type { Entry } from '../../broker/engine/entry.ts'
 import { Ready } from '../../broker/engine/ready.ts'
-import { Message } from '../../broker/model/message.ts'
-import { parseDestination } from '../helpers/destination.ts'
+import { entryOf } from '../helpers/entry.ts'
 
-const message = new Message('m', parseDestination('/queue/q'), new Map(), Buffer.alloc(0))
-
-function entryOf(rank: number): Entry {
-  const entry = new Entry('/queue/q', message, 1, rank, 0, 0, undefined)
+function waiting(rank: number): Entry {
+  const entry = entryOf(rank)
   entry.state = 'waiting'
   return entry
 }
@@ -30,7 +27,7 @@ test.each([
   ['all', [4, 1, 2, 3, 8, 7, 6, 5]],
 ])('%s are discarded, whether they came back or not', (_which, discarded) => {
   const ready = new Ready()
-  const entries = [1, 2, 3, 4, 5, 6, 7, 8].map(entryOf)
+  const entries = [1, 2, 3, 4, 5, 6, 7, 8].map(waiting)
   for (const entry of entries.slice(4)) ready.append(entry)
   for (const entry of entries.slice(0, 4).toReversed()) ready.putBack(entry)
   for (const rank of discarded) {
