@@ -123,7 +123,7 @@ export class Choice {
     const { willing } = this.queue
     let refuser: LocalConsumption | undefined
     for (let next = willing.first(); next !== undefined; next = willing.after(next)) {
-      if (next === entry.refusedBy) refuser = next
+      if (next === entry.holder) refuser = next
       else if (this.suits(entry, next)) return this.give(entry, next)
     }
     return refuser !== undefined && this.suits(entry, refuser) && this.give(entry, refuser)
@@ -140,7 +140,7 @@ export class Choice {
         this.remember(consumption)
       } else if (this.queue.expired(entry)) {
         return true
-      } else if (entry.refusedBy === consumption && this.isForAnother(entry, consumption)) {
+      } else if (entry.holder === consumption && this.isForAnother(entry, consumption)) {
         // Whoever else is hungry comes first; the earliest of such messages is for nobody else.
         const view = this.view(consumption)
         if (entry.rank <= view.reached) view.missed.push(entry.rank)

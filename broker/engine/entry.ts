@@ -1,5 +1,6 @@
 import type { Delivery, Message } from '../model/message.ts'
 import type { LocalConsumption } from './consumption.ts'
+import type { Queue } from './queue.ts'
 
 /**
  * A message in its queue. A return makes a new one, so a stale handle settles nothing.
@@ -7,7 +8,7 @@ import type { LocalConsumption } from './consumption.ts'
  * `nowhere` is one that is on its way from one state to the next, or gone.
  */
 export class Entry implements Delivery {
-  readonly queue: string
+  readonly home: Queue
   readonly message: Message
   readonly attempt: number
   /** Its place in the queue: lower ones go out first. 0 until it has one. */
@@ -16,25 +17,29 @@ export class Entry implements Delivery {
   readonly expires: number
   /** How often it was nacked. */
   readonly refusals: number
-  readonly refusedBy: LocalConsumption | undefined
+  /** Who has it or, while it waits, who refused it last. */
   holder: LocalConsumption | undefined
   state: 'nowhere' | 'waiting' | 'delayed' | 'out' = 'nowhere'
 
   constructor(
-    queue: string,
+    home: Queue,
     message: Message,
     attempt: number,
     rank: number,
     expires: number,
     refusals: number,
-    refusedBy: LocalConsumption | undefined,
+    holder: LocalConsumption | undefined,
   ) {
-    this.queue = queue
+    this.home = home
     this.message = message
     this.attempt = attempt
     this.rank = rank
     this.expires = expires
     this.refusals = refusals
-    this.refusedBy = refusedBy
+    this.holder = holder
+  }
+
+  get queue(): string {
+    return this.home.name
   }
 }

@@ -12,7 +12,7 @@ export class Heap<T> {
   }
 
   peek(): T | undefined {
-    return this.items[0]
+    return this.items.length === 0 ? undefined : this.items[0]
   }
 
   push(item: T): void {

@@ -8,7 +8,7 @@ import { interestKey, type Interest } from '../protocol/pattern.ts'
 import { quote } from '../protocol/text.ts'
 import { DeadLetter, deadLetterQueue, isDeadLetterQueue, returns, type Reason } from './dead-letter.ts'
 import type { Consumer, Consumption, Engine, EngineHost, QueueInfo, QueueTerms, Settling } from './engine.ts'
-import type { Entry } from './entry.ts'
+import { Entry } from './entry.ts'
 import { Queue, type House } from './queue.ts'
 import { hasExpired, Retained } from './retained.ts'
 import { Schedule, type Task } from './schedule.ts'
@@ -63,10 +63,12 @@ export class LocalEngine implements Engine, House {
   }
 
   commit(ops: readonly Op[]): void | Settling {
-    const settling = this.isSimple(ops) ? undefined : this.check(ops)
-    if (settling !== undefined) return settling
-    for (const op of ops) this.apply(op)
-    this.admitSenders()
+    if (!this.applySimple(ops)) {
+      const settling = this.check(ops)
+      if (settling !== undefined) return settling
+      for (const op of ops) this.apply(op)
+    }
+    if (this.roomy.size > 0) this.admitSenders()
   }
 
   /** Every topic message passes here anyway. */
@@ -205,8 +207,9 @@ export class LocalEngine implements Engine, House {
   private apply(op: Op): void {
     if (op.type === 'send') return this.send(op.message)
     const { delivery } = op
-    const queue = this.queues.get(delivery.queue)
-    if (queue === undefined) return
+    // Its queue may have ended, and knows.
+    if (!(delivery instanceof Entry) || delivery.home.house !== this) return
+    const queue = delivery.home
     if (op.type === 'ack') queue.ack(delivery)
     else if (op.type === 'nack') queue.nack(delivery)
     else if (op.type === 'reject') queue.reject(delivery)
@@ -289,15 +292,28 @@ export class LocalEngine implements Engine, House {
 
   // --- room -----------------------------------------------------------------------------------
 
-  /** Nearly every batch is: one op that costs nothing but itself. */
-  private isSimple(ops: readonly Op[]): boolean {
+  /** Nearly every batch is one op that costs nothing but itself; false for any other. */
+  private applySimple(ops: readonly Op[]): boolean {
     const [op] = ops
-    if (ops.length !== 1 || op === undefined) return ops.length === 0
-    if (op.type !== 'send') return true
-    const { destination, terms, size } = op.message
+    if (op === undefined) return true
+    if (ops.length !== 1) return false
+    if (op.type !== 'send') {
+      this.apply(op)
+      return true
+    }
+    const { message } = op
+    const { destination, terms, size } = message
     if (this.senders.size > 0) return false
-    if (destination.kind === 'topic') return terms.delay === 0 && terms.retain === undefined
-    return this.queues.get(destination.name)?.fits(1, size) ?? false
+    if (destination.kind === 'topic') {
+      if (terms.delay > 0 || terms.retain !== undefined) return false
+      this.publish(message)
+      return true
+    }
+    const queue = this.queues.get(destination.name)
+    if (queue === undefined || this.isGone(destination) || !queue.fits(1, size)) return false
+    queue.push(message, terms.delay)
+    this.reclaim(queue)
+    return true
   }
 
   /** Throws where the batch is refused; undefined if it is to be applied now. */

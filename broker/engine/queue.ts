@@ -49,7 +49,7 @@ export class Queue implements Home, Chooser {
   readonly willing = new Willing()
   /** Senders wait for room in it. */
   awaited = false
-  private readonly house: House
+  readonly house: House
   private declared: QueueTerms | undefined
   private readonly ready = new Ready()
   /** Takes the place of `ready` where not every message is for every consumer. */
@@ -64,7 +64,7 @@ export class Queue implements Home, Chooser {
   private unacked = 0
   private unackedBytes = 0
   private sequence = 0
-  private readonly delayed = new Map<Entry, Task>()
+  private delayed: Map<Entry, Task> | undefined
   private expiries: Expiries<Entry> | undefined
   private sweeping: Task | undefined
   /** When it is due, and when it may be: milliseconds since the epoch. */
@@ -179,8 +179,8 @@ export class Queue implements Home, Chooser {
       if (consumption.waiting) this.willing.remove(consumption)
     }
     this.members.clear()
-    for (const task of this.delayed.values()) task.cancel()
-    this.delayed.clear()
+    for (const task of this.delayed?.values() ?? []) task.cancel()
+    this.delayed = undefined
     this.sweeping?.cancel()
     this.expiries = undefined
     this.choice = undefined
@@ -203,7 +203,8 @@ export class Queue implements Home, Chooser {
     const life = this.declared?.messageLife
     const until = life === undefined ? expires : Math.min(expires || Infinity, Date.now() + life)
     const rank = delay > 0 ? 0 : this.place(message, ++this.sequence)
-    this.enter(new Entry(this.name, message, 1, rank, until, 0, undefined), delay)
+    const entry = new Entry(this, message, 1, rank, until, 0, undefined)
+    if (until > 0 || delay > 0 || !this.passOn(entry)) this.enter(entry, delay)
   }
 
   ack(delivery: Delivery): void {
@@ -406,14 +407,29 @@ export class Queue implements Home, Chooser {
     this.dispatching = false
   }
 
+  /** A new one goes straight to who is willing; false where it has to wait or somebody chooses. */
+  private passOn(entry: Entry): boolean {
+    if (this.choice !== undefined || this.dispatching) return false
+    // Nothing waits while somebody is willing.
+    const consumption = this.willing.first()
+    if (consumption === undefined) return false
+    this.dispatching = true
+    this.handOut(entry, consumption)
+    this.dispatching = false
+    // What was sent or came back from inside `deliver`.
+    this.dispatch()
+    return true
+  }
+
   /** False when nothing waits, or nobody. */
   private handOutNext(): boolean {
+    if (this.ready.empty) return false
     const entry = this.ready.peek()
     if (entry === undefined) return false
     let consumption = this.willing.first()
     if (consumption === undefined) return false
     // To the one who refused it only when there is no other; whose turn it is does not change by that.
-    if (consumption === entry.refusedBy) consumption = this.willing.after(consumption) ?? consumption
+    if (consumption === entry.holder) consumption = this.willing.after(consumption) ?? consumption
     if (this.expired(entry)) return true
     this.ready.shift()
     this.handOut(entry, consumption)
@@ -486,7 +502,7 @@ export class Queue implements Home, Chooser {
     const { message, attempt, rank, expires } = entry
     // The queue's priorities may have been declared while it was out.
     const place = this.place(message, rank % LEVEL)
-    this.enter(new Entry(this.name, message, attempt + 1, place, expires, refusals, refusedBy), delay)
+    this.enter(new Entry(this, message, attempt + 1, place, expires, refusals, refusedBy), delay)
   }
 
   private enter(entry: Entry, delay: number): void {
@@ -502,25 +518,24 @@ export class Queue implements Home, Chooser {
   private postpone(entry: Entry, delay: number): void {
     entry.state = 'delayed'
     const due = (): void => {
-      this.delayed.delete(entry)
+      this.delayed?.delete(entry)
       // A new one comes last, and priorities may have been declared meanwhile.
       entry.rank = this.place(entry.message, entry.rank % LEVEL || ++this.sequence)
       if (!this.expired(entry)) this.insert(entry)
       this.house.stirred(this)
     }
+    this.delayed ??= new Map()
     this.delayed.set(entry, this.house.schedule.add(delay, due))
   }
 
   /** Its time is over, also if the clock is set back; it is to die in a while. */
-  private hold({ message, attempt, rank, refusals, refusedBy }: Entry, delay: number): void {
-    this.postpone(new Entry(this.name, message, attempt, rank, LONG_AGO, refusals, refusedBy), delay)
+  private hold({ message, attempt, rank, refusals, holder }: Entry, delay: number): void {
+    this.postpone(new Entry(this, message, attempt, rank, LONG_AGO, refusals, holder), delay)
   }
 
   /** Not when it was settled or returned before, or its queue has ended. */
   private isOut(delivery: Delivery): delivery is Entry {
-    if (!(delivery instanceof Entry) || delivery.state !== 'out') return false
-    // A queue of the same name may have ended.
-    return delivery.holder?.home === this && !this.ended
+    return delivery instanceof Entry && delivery.state === 'out' && delivery.home === this && !this.ended
   }
 
   private takeBack(delivery: Delivery): Entry | undefined {
@@ -538,8 +553,8 @@ export class Queue implements Home, Chooser {
       if (this.choice === undefined) this.ready.discard()
       else this.choice.remove(entry)
     } else if (state === 'delayed') {
-      this.delayed.get(entry)?.cancel()
-      this.delayed.delete(entry)
+      this.delayed?.get(entry)?.cancel()
+      this.delayed?.delete(entry)
     } else {
       return
     }

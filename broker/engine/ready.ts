@@ -6,21 +6,30 @@ import { Heap } from './heap.ts'
 export class Ready {
   private readonly fresh = new Fifo<Entry>()
   /** Everything in it is older than everything in `fresh`, because messages go out in order. */
-  private readonly returned = new Heap<Entry>((one, other) => one.rank < other.rank)
-  /** Entries that were discarded and still stand here. */
+  private readonly returned = new Heap<Entry>(precedes)
+  /** How many stand here. */
+  private count = 0
+  /** Of them those that were discarded. */
   private discarded = 0
 
   append(entry: Entry): void {
+    this.count++
     this.fresh.push(entry)
   }
 
   putBack(entry: Entry): void {
+    this.count++
     this.returned.push(entry)
   }
 
   /** How many came back. */
   get backs(): number {
     return this.returned.length
+  }
+
+  /** Whether nothing stands here. */
+  get empty(): boolean {
+    return this.count === 0
   }
 
   peek(): Entry | undefined {
@@ -35,15 +44,20 @@ export class Ready {
 
   /** Takes away what `peek` showed. */
   shift(): void {
-    if (this.returned.peek() === undefined) this.fresh.shift()
+    this.count--
+    if (this.returned.length === 0) this.fresh.shift()
     else this.returned.shift()
   }
 
   /** An entry that is not waiting any more is to be passed over. */
   discard(): void {
-    if (++this.discarded * 2 <= this.fresh.length + this.returned.length) return
+    this.discarded++
+    // Nearly always they are the oldest.
+    this.peek()
+    if (this.discarded * 2 <= this.count) return
     this.fresh.retain(isWaiting)
     this.returned.retain(isWaiting)
+    this.count = this.fresh.length + this.returned.length
     this.discarded = 0
   }
 
@@ -55,8 +69,9 @@ export class Ready {
   }
 
   clear(): void {
-    this.fresh.retain(() => false)
+    this.fresh.clear()
     this.returned.clear()
+    this.count = 0
     this.discarded = 0
   }
 
@@ -83,6 +98,10 @@ export class Ready {
     }
     return entries
   }
+}
+
+function precedes(one: Entry, other: Entry): boolean {
+  return one.rank < other.rank
 }
 
 function isWaiting(entry: Entry): boolean {

@@ -2,8 +2,10 @@ import type { LocalConsumption } from './consumption.ts'
 
 /** The consumers with credit, next one first: by priority, and in turn among equals. */
 export class Willing {
-  /** Highest priority first; that of priority 0 is always there, the others while somebody stands in them. */
-  private readonly lines: Line[] = [new Line(0)]
+  /** Nearly all have no priority. */
+  private readonly usual = new Line(0)
+  /** Highest priority first; the usual one is always there, the others while somebody stands in them. */
+  private readonly lines = [this.usual]
 
   push(consumption: LocalConsumption): void {
     consumption.waiting = true
@@ -26,6 +28,7 @@ export class Willing {
   }
 
   first(): LocalConsumption | undefined {
+    if (this.lines.length === 1) return this.usual.first
     for (const line of this.lines) if (line.first !== undefined) return line.first
     return undefined
   }
@@ -37,6 +40,7 @@ export class Willing {
   }
 
   private line(priority: number): Line {
+    if (priority === 0) return this.usual
     let low = 0
     let high = this.lines.length
     while (low < high) {

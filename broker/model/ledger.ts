@@ -12,18 +12,30 @@ export interface Entry<S> {
   readonly order: number
 }
 
-/** The unsettled deliveries of one session, by subscription in the order they were handed to it. */
+/**
+ * The unsettled deliveries of one session, by subscription in the order they were handed to it.
+ * A step costs the same however many there are: the order is a list linked through the entries.
+ */
 export class Ledger<S> {
-  private readonly entries = new Map<string, Entry<S>>()
-  private readonly bySubscription = new Map<S, Map<string, Entry<S>>>()
-  private readonly settled = new Set<string>()
+  private readonly entries = new Map<string, Held<S>>()
+  /** There until the subscription is drained, also while it holds nothing. */
+  private readonly lines = new Map<S, Line<S>>()
+  /**
+   * The ids of the latest that were settled, written over in turn. It is looked through where an
+   * ACK comes too late, which is seldom; to keep it in a set would cost every ACK that does not.
+   */
+  private readonly settled: string[] = []
+  private oldest = 0
   /** True once `settled` had to forget an id. */
   private forgetful = false
   private order = 0
 
   /** Takes a delivery in, under the id that its MESSAGE shows as `message-id` and as `ack`. */
   add(id: string, subscription: S, delivery: Delivery): void {
-    this.insert({ id, subscription, delivery, order: ++this.order })
+    const line = this.line(subscription)
+    const entry = new Held(id, subscription, delivery, ++this.order, line)
+    this.entries.set(id, entry)
+    line.append(entry)
   }
 
   find(id: string): Entry<S> | undefined {
@@ -32,13 +44,12 @@ export class Ledger<S> {
 
   /** Takes out the entry or, `cumulative`, all of its subscription up to it (1.2, SUBSCRIBE ack header). */
   take(entry: Entry<S>, cumulative: boolean): readonly Entry<S>[] {
-    const taken: Entry<S>[] = []
-    if (!cumulative) taken.push(entry)
-    else {
-      for (const earlier of this.bySubscription.get(entry.subscription)?.values() ?? []) {
-        if (earlier.order > entry.order) break
-        taken.push(earlier)
-      }
+    const held = this.entries.get(entry.id)
+    if (held === undefined) return []
+    const taken = [held]
+    if (cumulative) {
+      for (let earlier = held.before; earlier !== undefined; earlier = earlier.before) taken.push(earlier)
+      taken.reverse()
     }
     for (const each of taken) this.remove(each)
     return taken
@@ -46,56 +57,117 @@ export class Ledger<S> {
 
   /** Puts entries back where they were, after ABORT. */
   restore(entries: readonly Entry<S>[]): void {
-    const returned = new Map<S, Entry<S>[]>()
-    for (const entry of entries) {
-      this.settled.delete(entry.id)
-      const list = returned.get(entry.subscription)
-      if (list === undefined) returned.set(entry.subscription, [entry])
+    const returned = new Map<Line<S>, Held<S>[]>()
+    for (const { id, subscription, delivery, order } of entries) {
+      const line = this.line(subscription)
+      const entry = new Held(id, subscription, delivery, order, line)
+      this.entries.set(id, entry)
+      const list = returned.get(line)
+      if (list === undefined) returned.set(line, [entry])
       else list.push(entry)
     }
-    for (const [subscription, list] of returned) {
-      const kept = this.bySubscription.get(subscription)?.values() ?? []
-      this.bySubscription.delete(subscription)
-      for (const entry of [...kept, ...list].sort((a, b) => a.order - b.order)) this.insert(entry)
+    for (const [line, list] of returned) {
+      line.collect(list)
+      line.start(list.sort(byOrder))
     }
   }
 
   /** Takes out what one subscription, or without a name every subscription, still holds, in order. */
   drain(subscription?: S): readonly Entry<S>[] {
-    const source = subscription === undefined ? this.entries : this.bySubscription.get(subscription)
-    const drained = [...(source?.values() ?? [])].sort((a, b) => a.order - b.order)
+    const lines = subscription === undefined ? [...this.lines.values()] : [this.lines.get(subscription)]
+    const drained: Held<S>[] = []
+    for (const line of lines) line?.collect(drained)
+    if (lines.length > 1) drained.sort(byOrder)
     for (const entry of drained) this.remove(entry)
+    if (subscription === undefined) this.lines.clear()
+    else this.lines.delete(subscription)
     return drained
   }
 
   /** Whether `id` was in this ledger: `unsure` when the memory of settled ids has overflowed. */
   held(id: string): boolean | 'unsure' {
-    return this.settled.has(id) || (this.forgetful && 'unsure')
+    // One that was put back is still among the settled.
+    const settled = !this.entries.has(id) && this.settled.includes(id)
+    return settled || (this.forgetful && 'unsure')
   }
 
-  private insert(entry: Entry<S>): void {
-    this.entries.set(entry.id, entry)
-    const entries = this.bySubscription.get(entry.subscription)
-    if (entries !== undefined) entries.set(entry.id, entry)
-    else this.bySubscription.set(entry.subscription, new Map([[entry.id, entry]]))
+  private line(subscription: S): Line<S> {
+    let line = this.lines.get(subscription)
+    if (line === undefined) this.lines.set(subscription, (line = new Line()))
+    return line
   }
 
-  private remove(entry: Entry<S>): void {
+  private remove(entry: Held<S>): void {
+    entry.line.remove(entry)
     this.entries.delete(entry.id)
-    const entries = this.bySubscription.get(entry.subscription)
-    entries?.delete(entry.id)
-    if (entries?.size === 0) this.bySubscription.delete(entry.subscription)
-    this.remember(entry.id)
+    if (this.settled.length < REMEMBERED) return void this.settled.push(entry.id)
+    this.forgetful = true
+    this.settled[this.oldest] = entry.id
+    this.oldest = (this.oldest + 1) % REMEMBERED
+  }
+}
+
+class Held<S> implements Entry<S> {
+  readonly id: string
+  readonly subscription: S
+  readonly delivery: Delivery
+  readonly order: number
+  /** Where it stands, between these two. */
+  readonly line: Line<S>
+  before: Held<S> | undefined
+  after: Held<S> | undefined
+
+  constructor(id: string, subscription: S, delivery: Delivery, order: number, line: Line<S>) {
+    this.id = id
+    this.subscription = subscription
+    this.delivery = delivery
+    this.order = order
+    this.line = line
+    this.before = undefined
+    this.after = undefined
+  }
+}
+
+/** What one subscription holds, in order. */
+class Line<S> {
+  private first: Held<S> | undefined
+  private last: Held<S> | undefined
+
+  append(entry: Held<S>): void {
+    const { last } = this
+    entry.before = last
+    if (last === undefined) this.first = entry
+    else last.after = entry
+    this.last = entry
   }
 
-  private remember(id: string): void {
-    this.settled.add(id)
-    if (this.settled.size <= REMEMBERED) return
-    this.forgetful = true
-    // A Set keeps the order of insertion: the first is the oldest.
-    for (const oldest of this.settled) {
-      this.settled.delete(oldest)
-      break
+  remove(entry: Held<S>): void {
+    const { before, after } = entry
+    if (before === undefined) this.first = after
+    else before.after = after
+    if (after === undefined) this.last = before
+    else after.before = before
+    // It may be kept by a transaction, and is not to keep the others alive.
+    entry.before = undefined
+    entry.after = undefined
+  }
+
+  /** Begins again with these, in order. */
+  start(entries: readonly Held<S>[]): void {
+    this.last = undefined
+    this.first = undefined
+    for (const entry of entries) {
+      entry.after = undefined
+      this.append(entry)
     }
   }
+
+  /** Adds all of them to a list, in order. */
+  collect(list: Held<S>[]): void {
+    for (let entry = this.first; entry !== undefined; entry = entry.after) list.push(entry)
+  }
+}
+
+function byOrder<S>(one: Entry<S>, other: Entry<S>): number {
+  return one.order - other.order
 }

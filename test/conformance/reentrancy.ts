@@ -40,6 +40,40 @@ export function reentrancy(rig: Rig): void {
       expect(rig.heard).toHaveLength(1)
     })
 
+    test('one that waited for it gets what it sends and gives back meanwhile', async () => {
+      const consumer = await hand(9)
+      consumer.react = (delivery) => {
+        const { message: sent, attempt } = delivery
+        if (sent.body.toString() !== '1') return
+        if (attempt === 1) now(...sends(Q, '2'), { type: 'release', delivery }, ...sends(Q, '3'))
+        else now({ type: 'ack', delivery })
+      }
+      await send(Q, '1')
+      expect(consumer.log).toEqual(['1', '1#2', '2', '3'])
+      expect(await info()).toMatchObject({ ready: 0, unacked: 2 })
+    })
+
+    test('one that waited for it gets a message of a group that it sends meanwhile', async () => {
+      const consumer = await hand(9)
+      const grouped = message(Q, '2', { group: 'g' })
+      consumer.react = ({ attempt, message: { body } }) => {
+        if (body.toString() === '1' && attempt === 1) now({ type: 'send', message: grouped })
+      }
+      await send(Q, '1', '3')
+      expect(consumer.log).toEqual(['1', '2', '3'])
+    })
+
+    test('one that sends a message for each that it gets fits the stack', async () => {
+      await openWith({ maxQueueMessages: 20_000 })
+      const consumer = idle(Q, true)
+      consumer.react = () => {
+        if (consumer.got.length < 20_000) now(...sends(Q, ''))
+      }
+      await consumer.grant(30_000)
+      await send(Q, '')
+      expect(consumer.got).toHaveLength(20_000)
+    })
+
     test('one that grants itself credit, one at a time, gets all in order', async () => {
       const consumer = idle()
       consumer.react = () => consumer.consumption.grant(1)

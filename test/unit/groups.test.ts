@@ -1,17 +1,13 @@
 import { expect, test } from 'vitest'
-import { Made } from '../../broker/model/content.ts'
 import { LocalConsumption } from '../../broker/engine/consumption.ts'
-import { Entry } from '../../broker/engine/entry.ts'
 import { Groups } from '../../broker/engine/groups.ts'
-import { Message } from '../../broker/model/message.ts'
-import { parseDestination } from '../helpers/destination.ts'
+import { entryOf } from '../helpers/entry.ts'
 
-const message = new Message('m', parseDestination('/queue/q'), new Made(new Map(), Buffer.alloc(0)))
 const home = { join() {}, leave() {} }
 
 test('groups without a message are remembered up to a bound', () => {
   const groups = new Groups()
-  const entry = new Entry('/queue/q', message, 1, 1, 0, 0, undefined)
+  const entry = entryOf(1)
   const owner = new LocalConsumption(home, { auto: true, deliver() {} })
   for (let index = 0; index < 10_005; index++) {
     groups.hold(`g${index}`)

@@ -114,6 +114,34 @@ describe('memory', () => {
   })
 })
 
+test('what was taken is taken once', () => {
+  const ledger = ledgerOf('aa')
+  const first = find(ledger, '1')
+  ledger.take(first, false)
+  expect(ledger.take(first, true)).toEqual([])
+  expect(acks(ledger.drain())).toEqual(['2'])
+})
+
+test('what was put back is not settled until it is settled again', () => {
+  const ledger = ledgerOf('ab')
+  const taken = ledger.take(find(ledger, '1'), false)
+  ledger.restore(taken)
+  expect(ledger.held('1')).toBe(false)
+  ledger.drain('a')
+  expect(ledger.held('1')).toBe(true)
+})
+
+test('a subscription that held nothing any more is delivered to again, in order', () => {
+  const ledger = ledgerOf('aba')
+  const taken = ledger.take(find(ledger, '3'), true)
+  expect(acks(taken)).toEqual(['1', '3'])
+  add(ledger, 'a', delivery('4'))
+  ledger.restore(taken)
+  ledger.take(find(ledger, '3'), false)
+  expect(acks(ledger.take(find(ledger, '4'), true))).toEqual(['1', '4'])
+  expect(acks(ledger.drain())).toEqual(['2'])
+})
+
 test('drain takes one subscription or all, in the order of delivery', () => {
   const ledger = ledgerOf('abab')
   expect(acks(ledger.drain('b'))).toEqual(['2', '4'])

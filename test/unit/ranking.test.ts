@@ -1,17 +1,8 @@
 import * as fc from 'fast-check'
 import { expect, test } from 'vitest'
-import { Made } from '../../broker/model/content.ts'
-import { Entry } from '../../broker/engine/entry.ts'
 import { Latecomers } from '../../broker/engine/latecomers.ts'
 import { Ranking } from '../../broker/engine/ranking.ts'
-import { Message } from '../../broker/model/message.ts'
-import { parseDestination } from '../helpers/destination.ts'
-
-const message = new Message('m', parseDestination('/queue/q'), new Made(new Map(), Buffer.alloc(0)))
-
-function entryOf(rank: number): Entry {
-  return new Entry('/queue/q', message, 1, rank, 0, 0, undefined)
-}
+import { entryOf } from '../helpers/entry.ts'
 
 test('a ranking of any size is a sorted list', () => {
   const ranks = fc.uniqueArray(fc.nat(5_000), { minLength: 1, maxLength: 3_000, size: 'max' })
