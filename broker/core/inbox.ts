@@ -69,7 +69,8 @@ export class Inbox {
 
   private work(): void {
     while (this.host.listening) {
-      if (!this.hurried && (this.pendingBytes > MAX_PENDING_BYTES || !this.share.take())) return this.wait()
+      if (this.decoder.empty) return
+      if (!this.hurried && (this.pendingBytes > MAX_PENDING_BYTES || !this.share.left)) return this.wait()
       let frame: Frame | 'heartbeat' | undefined
       try {
         frame = this.decoder.read()
@@ -77,6 +78,7 @@ export class Inbox {
         return this.host.fail(error)
       }
       if (frame === undefined) return
+      this.share.take()
       if (frame !== 'heartbeat') this.host.handle(frame)
     }
   }

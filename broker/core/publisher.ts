@@ -63,7 +63,7 @@ export class Publisher<S> {
       const id = this.house.ids.next()
       const content = new Made(forward.headers, forward.body)
       const message = new Message(id, forward.destination, content, size, terms)
-      if (transaction !== undefined || forward.destination.kind === 'queue') message.detach()
+      if (transaction !== undefined) message.detach()
       ops.push({ type: 'send', message })
     }
     // Handlers come last: what is refused has not been handled.
@@ -102,8 +102,7 @@ export class Publisher<S> {
     if (frame.layout === undefined || address === undefined || addresses.length > 1) return undefined
     if ((address.kind !== 'topic' && address.kind !== 'queue') || address.shown !== name) return undefined
     const id = this.house.ids.next()
-    const message = new Message(id, address, new Passed(frame), footprint(frame), this.sender.plain)
-    return address.kind === 'queue' ? message.detach() : message
+    return new Message(id, address, new Passed(frame), footprint(frame), this.sender.plain)
   }
 
   /** What the application at `path` says to a SUBSCRIBE. */

@@ -29,6 +29,11 @@ export class Share {
   }
 
   /** False when this turn's share is used up. */
+  get left(): boolean {
+    return this.taken < this.size || this.turns.current() !== this.turn
+  }
+
+  /** False when this turn's share was used up before. */
   take(): boolean {
     const turn = this.turns.current()
     if (turn !== this.turn) {

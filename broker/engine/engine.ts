@@ -11,6 +11,9 @@ import type { Interest } from '../protocol/pattern.ts'
  * before everything that was sent after it. Higher priorities come first where the queue knows
  * them; a delayed message takes its place when its time has come.
  *
+ * Memory. A message lies in what a socket read: an engine that keeps it for longer than the call
+ * to `commit` detaches it.
+ *
  * Failure. A `commit` that throws or rejects has refused the whole batch where `commits` is
  * `atomic`; what is refused for a reason the client can mend is a StompError.
  *

@@ -482,6 +482,7 @@ export class LocalEngine implements Engine, House {
         )
       }
     }
+    for (const op of ops) if (op.type === 'send') op.message.detach()
     const room = new Promise<void>((resolve, reject) => {
       this.lineUp(new Waiting(ops, loads, resolve, reject), lacking)
     })

@@ -391,6 +391,8 @@ export class Queue implements Home, Chooser {
     if (--consumption.credit > 0) this.willing.rotate(consumption)
     else this.dismiss(consumption)
     consumer.deliver(entry)
+    // It is written by then, from where it was read.
+    if (entry.state === 'out') entry.message.detach()
   }
 
   expired(entry: Entry): boolean {
@@ -506,6 +508,7 @@ export class Queue implements Home, Chooser {
   }
 
   private enter(entry: Entry, delay: number): void {
+    entry.message.detach()
     if (entry.expires !== 0) {
       // A dead letter made here might come back here, or to the next such queue, and so on in one go.
       if (isOver(entry)) return this.declared?.deadLetters ? this.hold(entry, delay) : this.expire(entry)

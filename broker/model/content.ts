@@ -33,8 +33,8 @@ export interface Content {
   headSize(shown: string, version: Version): number
   /** Writes them. The position behind them. */
   putHead(target: Buffer, at: number, shown: string, version: Version): number
-  /** Writes the body and its NUL. The position behind them. */
-  putBody(target: Buffer, at: number): number
+  /** Writes them, the body and its NUL. The position behind them. */
+  put(target: Buffer, at: number, shown: string, version: Version): number
   /** The body and its NUL, where they lie. */
   closing(): readonly Buffer[]
   /** The same in memory of its own: what a socket read is alive as long as a slice of it is. */
@@ -47,6 +47,13 @@ function putClosed(target: Buffer, at: number, body: Buffer): number {
   const end = put(target, at, body, 0, body.length)
   target[end] = 0
   return end + 1
+}
+
+/** In memory of its own, not in Node's pool, of which a small one would keep 8 kB alive. */
+function copyOf(body: Buffer): Buffer {
+  const copy = Buffer.allocUnsafeSlow(body.length)
+  body.copy(copy)
+  return copy
 }
 
 /** Headers and a body, of which a frame has to be made. */
@@ -80,8 +87,8 @@ export class Made implements Content {
     return put(target, at, head, 0, head.length)
   }
 
-  putBody(target: Buffer, at: number): number {
-    return putClosed(target, at, this.body)
+  put(target: Buffer, at: number, shown: string, version: Version): number {
+    return putClosed(target, this.putHead(target, at, shown, version), this.body)
   }
 
   closing(): readonly Buffer[] {
@@ -91,10 +98,7 @@ export class Made implements Content {
   detach(): Content {
     const { body } = this
     if (body.length * 2 >= body.buffer.byteLength) return this
-    // A small one in memory of its own, not in Node's pool, of which it would keep 8 kB alive.
-    const copy = Buffer.allocUnsafeSlow(body.length)
-    body.copy(copy)
-    return new Made(this.headers, copy)
+    return new Made(this.headers, copyOf(body))
   }
 
   private headFor(shown: string, version: Version): Buffer {
@@ -154,8 +158,9 @@ export class Passed implements Content {
     return putText(target, this.frame.putHead(target, at), this.rest)
   }
 
-  putBody(target: Buffer, at: number): number {
-    return this.frame.putBody(target, at)
+  put(target: Buffer, at: number): number {
+    const { frame } = this
+    return frame.layout?.measured ? frame.put(target, at) : frame.putBody(target, this.putHead(target, at))
   }
 
   closing(): readonly Buffer[] {
@@ -164,41 +169,44 @@ export class Passed implements Content {
 
   detach(): Content {
     const { frame } = this
-    const head = Buffer.allocUnsafe(this.headSize())
-    this.putHead(head, 0)
-    return new Kept(head.toString('latin1'), frame.body, this.utf8)
+    const head = this.headSize()
+    const length = head + frame.bodySize
+    if (length >= SHORT) {
+      const lines = Buffer.allocUnsafe(head)
+      this.putHead(lines, 0)
+      return new Kept(lines.toString('latin1'), copyOf(frame.body), frame.bodySize, this.utf8)
+    }
+    this.put(draft, 0)
+    return new Kept(draft.toString('latin1', 0, length), undefined, frame.bodySize, this.utf8)
   }
 }
 
-/** Bodies up to this are kept as strings: a Buffer of its own takes more memory than they do. */
+/** What is shorter is kept as a string: a Buffer of its own takes more memory than that. */
 const SHORT = 1_024
+/** Where such a string is put together. */
+const draft = Buffer.allocUnsafeSlow(SHORT)
 
 /** What a plain frame held, without the frame. */
 export class Kept implements Content {
   readonly size: number
-  private readonly head: string
-  /** A string has a character for each byte. */
-  private readonly kept: string | Buffer
+  /** A character for each byte of the lines and, where it is short, of the body. */
+  private readonly bytes: string
+  private readonly long: Buffer | undefined
   private utf8: boolean | undefined
 
-  constructor(head: string, body: Buffer, utf8: boolean | undefined) {
-    this.head = head
-    this.size = body.length
+  constructor(bytes: string, long: Buffer | undefined, size: number, utf8: boolean | undefined) {
+    this.bytes = bytes
+    this.long = long
+    this.size = size
     this.utf8 = utf8
-    if (body.length <= SHORT) {
-      this.kept = body.toString('latin1')
-    } else {
-      this.kept = Buffer.allocUnsafeSlow(body.length)
-      body.copy(this.kept)
-    }
   }
 
   get headers(): Headers {
-    return readLines(this.head.slice(0, -1))
+    return readLines(this.bytes.slice(0, this.headSize() - 1))
   }
 
   get body(): Buffer {
-    return typeof this.kept === 'string' ? Buffer.from(this.kept, 'latin1') : this.kept
+    return this.long ?? Buffer.from(this.bytes.slice(this.headSize()), 'latin1')
   }
 
   get text(): boolean {
@@ -206,16 +214,16 @@ export class Kept implements Content {
   }
 
   headSize(): number {
-    return this.head.length
+    return this.long === undefined ? this.bytes.length - this.size : this.bytes.length
   }
 
   putHead(target: Buffer, at: number): number {
-    return putText(target, at, this.head)
+    return putText(target, at, this.long === undefined ? this.bytes.slice(0, this.headSize()) : this.bytes)
   }
 
-  putBody(target: Buffer, at: number): number {
-    if (typeof this.kept !== 'string') return putClosed(target, at, this.kept)
-    const end = putText(target, at, this.kept)
+  put(target: Buffer, at: number): number {
+    const end = putText(target, at, this.bytes)
+    if (this.long !== undefined) return putClosed(target, end, this.long)
     target[end] = 0
     return end + 1
   }

@@ -146,7 +146,7 @@ export class Message {
     }
     const { shown } = this.destination
     const tail = Buffer.allocUnsafe(content.headSize(shown, version) + content.size + 1)
-    content.putBody(tail, content.putHead(tail, 0, shown, version))
+    content.put(tail, 0, shown, version)
     return tail
   }
 }
@@ -198,20 +198,21 @@ class MessagePiece implements Piece {
   }
 
   put(target: Buffer, at: number): number {
-    return this.content.putBody(target, this.putHead(target, at))
+    return this.content.put(target, this.putOwn(target, at), this.shown, this.form.version)
   }
 
   parts(): readonly Buffer[] | undefined {
     if (this.content.size < LARGE_BODY) return undefined
     if (this.shared === undefined) {
       const head = Buffer.allocUnsafe(this.length - this.content.size - 1)
-      this.putHead(head, 0)
+      this.content.putHead(head, this.putOwn(head, 0), this.shown, this.form.version)
       this.shared = [head, ...this.content.closing()]
     }
     return this.shared
   }
 
-  private putHead(target: Buffer, at: number): number {
+  /** All that stands before the content. */
+  private putOwn(target: Buffer, at: number): number {
     const { form, id, attempt } = this
     const { opening } = form
     let next = this.envelope.put(target, at, this.frameLength, this.text)
@@ -223,7 +224,7 @@ class MessagePiece implements Piece {
       if (attempt === 1) next = putText(target, next, FIRST)
       next = putLine(target, next, MESSAGE_ID, id)
     }
-    return this.content.putHead(target, next, this.shown, form.version)
+    return next
   }
 }
 

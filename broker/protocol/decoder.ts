@@ -241,6 +241,11 @@ export class Decoder {
     this.end += to - from
   }
 
+  /** All that was fed has been read. */
+  get empty(): boolean {
+    return this.start === this.end
+  }
+
   /** The next whole frame; `heartbeat` for a run of EOLs between frames; undefined when more bytes are needed. */
   read(): Frame | 'heartbeat' | undefined {
     if (this.frame === undefined) {

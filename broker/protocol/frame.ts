@@ -154,6 +154,15 @@ export class Frame {
     return put(target, next, bytes, start + receiptEnd + 1, start + blank)
   }
 
+  /** Writes all but the command and the receipt, up to the NUL. The position behind it. */
+  put(target: Buffer, at: number): number {
+    const { lines, receiptLine, receiptEnd } = this.layout as Layout // it is plain
+    const { bytes, start, bodyTo } = this
+    if (receiptEnd === 0) return put(target, at, bytes, start + lines, bodyTo + 1)
+    const next = put(target, at, bytes, start + lines, start + receiptLine)
+    return put(target, next, bytes, start + receiptEnd + 1, bodyTo + 1)
+  }
+
   /** Writes the body and its NUL. The position behind them. */
   putBody(target: Buffer, at: number): number {
     return put(target, at, this.bytes, this.bodyFrom, this.bodyTo + 1)
