@@ -99,7 +99,7 @@ export class Publisher<S> {
     addresses: readonly (Destination | Personal)[],
   ): Message | undefined {
     const [address] = addresses
-    if (frame.layout === undefined || address === undefined || addresses.length > 1) return undefined
+    if (!frame.plain || address === undefined || addresses.length > 1) return undefined
     if ((address.kind !== 'topic' && address.kind !== 'queue') || address.shown !== name) return undefined
     const id = this.house.ids.next()
     return new Message(id, address, new Passed(frame), footprint(frame), this.sender.plain)

@@ -570,12 +570,14 @@ export class Session implements Receiver, InboxHost, RosterHost, Ticking {
   }
 
   private receipt(frame: Frame | undefined): void {
-    const id = frame?.header('receipt')
-    if (id === undefined || frame === undefined) return
+    if (frame === undefined) return
     const { envelope } = this.connection.wire
-    // The value of a plain frame has nothing to escape.
-    if (envelope === undefined || frame.layout === undefined) this.write('RECEIPT', [['receipt-id', id]])
-    else this.transmit(new Receipt(envelope, id))
+    if (frame.plain && envelope !== undefined) {
+      if (frame.receiptSize > 0) this.transmit(new Receipt(envelope, frame))
+      return
+    }
+    const id = frame.header('receipt')
+    if (id !== undefined) this.write('RECEIPT', [['receipt-id', id]])
   }
 
   private write(command: Command, headers: readonly [string, string][], body: Buffer = NO_BODY): void {

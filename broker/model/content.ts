@@ -130,7 +130,7 @@ export class Passed implements Content {
 
   constructor(frame: Frame) {
     this.frame = frame
-    this.rest = frame.layout?.measured ? '\n' : `content-length:${frame.bodySize}\n\n`
+    this.rest = frame.measured ? '\n' : `content-length:${frame.bodySize}\n\n`
     this.utf8 = frame.utf8 || undefined
   }
 
@@ -160,7 +160,7 @@ export class Passed implements Content {
 
   put(target: Buffer, at: number): number {
     const { frame } = this
-    return frame.layout?.measured ? frame.put(target, at) : frame.putBody(target, this.putHead(target, at))
+    return frame.measured ? frame.put(target, at) : frame.putBody(target, this.putHead(target, at))
   }
 
   closing(): readonly Buffer[] {

@@ -1,7 +1,7 @@
 /** Bytes moved by hand: as long as they are few, that is cheaper than a call into Node. */
 
 /** Beyond so many, copying is left to Node. */
-const FEW = 100
+const FEW = 256
 
 /** Copies bytes from `from` up to `to`. The position behind them, in the target. */
 export function put(target: Buffer, at: number, source: Buffer, from: number, to: number): number {
@@ -13,7 +13,7 @@ export function put(target: Buffer, at: number, source: Buffer, from: number, to
 
 /** Writes a text, each character as one byte. The position behind it. */
 export function putText(target: Buffer, at: number, text: string): number {
-  if (text.length > FEW) return at + target.write(text, at, 'latin1')
+  if (text.length > FEW / 2) return at + target.write(text, at, 'latin1')
   for (let index = 0; index < text.length; index++) target[at++] = text.charCodeAt(index)
   return at
 }

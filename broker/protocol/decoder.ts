@@ -91,26 +91,26 @@ const MOST_LINES = 64
 const starts = new Int32Array(MOST_LINES)
 const lengths = new Int32Array(MOST_LINES)
 
-/** What has been seen in the head that is being looked at. One is enough: heads are looked at one by one. */
-class Finds {
-  destination = 0
-  destinationEnd = 0
+/** What is found in the head that is being looked at. One is enough: heads are looked at one by one. */
+class Finds implements Layout {
+  destination: string | undefined
+  /** Its value and the line's end. */
+  named = 0
+  namedEnd = 0
   receiptLine = 0
   receipt = 0
   receiptEnd = 0
   id = 0
   idEnd = 0
-  /** `content-length`; -1 for none. */
-  length = -1
+  contentLength = -1
   /** Which names there have been, roughly. */
   private seen = 0
 
   clear(): void {
-    this.destination = 0
+    this.named = 0
     this.receipt = 0
-    this.receiptEnd = 0
     this.id = 0
-    this.length = -1
+    this.contentLength = -1
     this.seen = 0
   }
 
@@ -129,8 +129,8 @@ class Finds {
       case undefined:
         return true
       case 'destination':
-        this.destination = colon + 1
-        this.destinationEnd = end
+        this.named = colon + 1
+        this.namedEnd = end
         return true
       case 'receipt':
         this.receiptLine = start
@@ -142,8 +142,8 @@ class Finds {
         this.idEnd = end
         return true
       case 'content-length':
-        this.length = digits(buffer, colon + 1, end)
-        return this.length >= 0
+        this.contentLength = digits(buffer, colon + 1, end)
+        return this.contentLength >= 0
       default:
         return false
     }
@@ -365,25 +365,15 @@ export class Decoder {
     // CONNECT is not escaped, and comes once.
     if (command === undefined || command === 'CONNECT' || command === 'STOMP') return false
     this.checkFrame(blank)
-    const { destination, destinationEnd, receiptLine, receipt, receiptEnd, id, idEnd } = found
-    if (destination > 0 && !holds(buffer, destination, destinationEnd, this.destination)) {
-      this.destination = buffer.toString('latin1', destination, destinationEnd)
+    const { named, namedEnd } = found
+    if (named > 0 && !holds(buffer, named, namedEnd, this.destination)) {
+      this.destination = buffer.toString('latin1', named, namedEnd)
     }
-    this.length = found.length
+    found.destination = named > 0 ? this.destination : undefined
+    this.length = found.contentLength
     if (this.length >= 0) this.checkBody(this.length)
-    const layout: Layout = {
-      lines: lines - start,
-      blank: blank - start,
-      destination: destination > 0 ? this.destination : undefined,
-      receiptLine: receipt > 0 ? receiptLine - start : 0,
-      receipt: receipt > 0 ? receipt - start : 0,
-      receiptEnd: receipt > 0 ? receiptEnd - start : 0,
-      id: id > 0 ? id - start : 0,
-      idEnd: id > 0 ? idEnd - start : 0,
-      measured: this.length >= 0,
-    }
     this.bodyStart = this.at = blank + 1
-    this.frame = new Frame(command, layout, undefined, count, this.utf8, buffer, start, blank + 1)
+    this.frame = new Frame(command, this.utf8, count, buffer, start, lines, blank + 1, found, undefined)
     return true
   }
 
@@ -422,7 +412,7 @@ export class Decoder {
     if (this.isTrimmed(command, headers)) trim(headers)
     this.length = this.bodyLength(headers)
     this.bodyStart = this.at = end + 1
-    this.frame = new Frame(command, undefined, headers, count, this.utf8, this.buffer, this.start, end + 1)
+    this.frame = new Frame(command, this.utf8, count, this.buffer, this.start, 0, end + 1, undefined, headers)
   }
 
   private addHeader(headers: Map<string, string>, entry: string, command: Command): void {

@@ -41,60 +41,82 @@ export const MEANINGFUL: ReadonlySet<string> = new Set(
 )
 
 /**
- * Where the parts of a plain frame lie, counted from its first byte; 0 for what is not there. Plain
- * is a frame of which no line has to be read to pass it on: it is ASCII, nothing is escaped, no
- * name is repeated, and of those that mean something there are only the four that are found here.
+ * Where the parts of a plain frame lie in the buffer it came in; 0 for what is not there. Plain is
+ * a frame of which no line has to be read to pass it on: it is ASCII, nothing is escaped, no name
+ * is repeated, and of those that mean something there are only the four that are found here.
  */
 export interface Layout {
-  /** The first header line, and the empty line behind the last. */
-  readonly lines: number
-  readonly blank: number
-  readonly destination: string | undefined
+  destination: string | undefined
   /** The line, its value and its end. */
-  readonly receiptLine: number
-  readonly receipt: number
-  readonly receiptEnd: number
-  readonly id: number
-  readonly idEnd: number
-  /** There is a content-length. */
-  readonly measured: boolean
+  receiptLine: number
+  receipt: number
+  receiptEnd: number
+  id: number
+  idEnd: number
+  /** Of the body; -1 where there is none. */
+  contentLength: number
 }
 
 /** A frame as it came in: headers that nobody asks for are not read, a body is not copied. */
 export class Frame {
   readonly command: Command
-  /** Of a plain frame. */
-  readonly layout: Layout | undefined
-  /** Header lines. */
-  readonly count: number
+  /** See Layout. */
+  readonly plain: boolean
   /** All of it is known to be UTF-8; else nobody has looked. */
   readonly utf8: boolean
+  /** Header lines. */
+  readonly count: number
+  /** There is a content-length. Known of a plain frame. */
+  readonly measured: boolean
   private known: Headers | undefined
   private bytes: Buffer
   private start: number
   private bodyFrom: number
   private bodyTo: number
+  // Of a plain frame, counted from its start.
+  private readonly lines: number = 0
+  private readonly destination: string | undefined
+  private readonly receiptLine: number = 0
+  private readonly receiptFrom: number = 0
+  private readonly receiptTo: number = 0
+  private readonly idFrom: number = 0
+  private readonly idTo: number = 0
 
-  /** Of a plain frame the layout, of another one the headers; the body follows with `end`. */
+  /** A plain frame has a layout, with its first line at `lines`, and another one its headers; the body follows with `end`. */
   constructor(
     command: Command,
-    layout: Layout | undefined,
-    headers: Headers | undefined,
-    count: number,
     utf8: boolean,
+    count: number,
     bytes: Buffer,
     start: number,
+    lines: number,
     bodyFrom: number,
+    layout: Readonly<Layout> | undefined,
+    headers: Headers | undefined,
   ) {
     this.command = command
-    this.layout = layout
-    this.known = headers
-    this.count = count
+    this.plain = layout !== undefined
     this.utf8 = utf8
+    this.count = count
+    this.measured = layout !== undefined && layout.contentLength >= 0
+    this.known = headers
     this.bytes = bytes
     this.start = start
     this.bodyFrom = bodyFrom
     this.bodyTo = bodyFrom
+    this.destination = undefined
+    if (layout === undefined) return
+    this.lines = lines - start
+    this.destination = layout.destination
+    if (layout.receipt > 0) {
+      this.receiptLine = layout.receiptLine - start
+      this.receiptFrom = layout.receipt - start
+      this.receiptTo = layout.receiptEnd - start
+    }
+    if (layout.id > 0) {
+      this.idFrom = layout.id - start
+      this.idTo = layout.idEnd - start
+    }
   }
 
   /** The body is there. */
@@ -129,38 +151,39 @@ export class Frame {
 
   /** One header, without a look at the others where that can be avoided. */
   header(name: string): string | undefined {
-    const { layout } = this
-    if (layout === undefined) return this.headers.get(name)
-    if (name === 'destination') return layout.destination
-    if (name === 'receipt') return this.value(layout.receipt, layout.receiptEnd)
-    if (name === 'id') return this.value(layout.id, layout.idEnd)
+    if (!this.plain) return this.headers.get(name)
+    if (name === 'destination') return this.destination
+    if (name === 'receipt') return this.value(this.receiptFrom, this.receiptTo)
+    if (name === 'id') return this.value(this.idFrom, this.idTo)
     return MEANINGFUL.has(name) ? undefined : this.headers.get(name)
   }
 
   // What follows is for plain frames, whose lines and body pass from SEND to MESSAGE as they are.
 
+  /** Bytes of the value of `receipt`; 0 for none. */
+  get receiptSize(): number {
+    return this.receiptTo - this.receiptFrom
+  }
+
+  /** Writes the value of `receipt`. The position behind it. */
+  putReceipt(target: Buffer, at: number): number {
+    return put(target, at, this.bytes, this.start + this.receiptFrom, this.start + this.receiptTo)
+  }
+
   /** Bytes of the header lines but the receipt's. */
   get headSize(): number {
-    const { lines, blank, receiptLine, receiptEnd } = this.layout as Layout // it is plain
-    return blank - lines - (receiptEnd === 0 ? 0 : receiptEnd + 1 - receiptLine)
+    const size = this.bodyFrom - 1 - this.start - this.lines
+    return this.receiptTo === 0 ? size : size - (this.receiptTo + 1 - this.receiptLine)
   }
 
   /** Writes what `headSize` counts. The position behind it. */
   putHead(target: Buffer, at: number): number {
-    const { lines, blank, receiptLine, receiptEnd } = this.layout as Layout // it is plain
-    const { bytes, start } = this
-    if (receiptEnd === 0) return put(target, at, bytes, start + lines, start + blank)
-    const next = put(target, at, bytes, start + lines, start + receiptLine)
-    return put(target, next, bytes, start + receiptEnd + 1, start + blank)
+    return this.putUpTo(target, at, this.bodyFrom - 1)
   }
 
   /** Writes all but the command and the receipt, up to the NUL. The position behind it. */
   put(target: Buffer, at: number): number {
-    const { lines, receiptLine, receiptEnd } = this.layout as Layout // it is plain
-    const { bytes, start, bodyTo } = this
-    if (receiptEnd === 0) return put(target, at, bytes, start + lines, bodyTo + 1)
-    const next = put(target, at, bytes, start + lines, start + receiptLine)
-    return put(target, next, bytes, start + receiptEnd + 1, bodyTo + 1)
+    return this.putUpTo(target, at, this.bodyTo + 1)
   }
 
   /** Writes the body and its NUL. The position behind them. */
@@ -173,13 +196,19 @@ export class Frame {
     return this.bytes.subarray(this.bodyFrom, this.bodyTo + 1)
   }
 
+  private putUpTo(target: Buffer, at: number, end: number): number {
+    const { bytes, start, lines } = this
+    if (this.receiptTo === 0) return put(target, at, bytes, start + lines, end)
+    const next = put(target, at, bytes, start + lines, start + this.receiptLine)
+    return put(target, next, bytes, start + this.receiptTo + 1, end)
+  }
+
   private value(from: number, to: number): string | undefined {
     return to === 0 ? undefined : this.bytes.toString('latin1', this.start + from, this.start + to)
   }
 
   private read(): Headers {
-    const { lines, blank } = this.layout as Layout // else the headers were given
-    return readLines(this.bytes.toString('latin1', this.start + lines, this.start + blank))
+    return readLines(this.bytes.toString('latin1', this.start + this.lines, this.bodyFrom - 1))
   }
 }
 
