@@ -69,7 +69,6 @@ export class PlainChannel implements Channel {
   private paused = false
   /** Nothing more will arrive, so there is nothing to be gained by a pause. */
   private hurried = false
-  private reading = false
   /** The peer's last word was heard, or is not wanted any more. */
   private over = false
   /** What the close frame is to carry, where that is not for the session to say. */
@@ -110,8 +109,7 @@ export class PlainChannel implements Channel {
 
   resume(): void {
     this.paused = false
-    // A handler that pauses and resumes is inside the loop that goes on.
-    if (this.reading) return
+    // There is none in the middle of a chunk: a handler that pauses and resumes is inside the loop that goes on.
     const { rest } = this
     if (rest !== undefined) {
       this.rest = undefined
@@ -163,7 +161,6 @@ export class PlainChannel implements Channel {
 
   /** Reads the frames of a chunk, up to a pause or to the end of the conversation. */
   private read(chunk: Buffer): void {
-    this.reading = true
     let at = 0
     while (at < chunk.length && !this.over) {
       if (this.paused) {
@@ -172,7 +169,6 @@ export class PlainChannel implements Channel {
       }
       at = this.partial === undefined ? this.frame(chunk, at) : this.goOn(this.partial, chunk, at)
     }
-    this.reading = false
     if (this.pinged !== undefined) this.pong()
   }
 

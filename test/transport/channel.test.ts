@@ -52,7 +52,7 @@ class Reader implements Listener {
   readonly log: string[] = []
   onMessage: (() => void) | undefined
 
-  constructor(head = Buffer.alloc(0), limit = LIMIT) {
+  constructor(head: Buffer = Buffer.alloc(0), limit = LIMIT) {
     this.channel = new PlainChannel(this.wire as unknown as Socket, head, limit)
     this.channel.start(this)
   }
@@ -156,6 +156,11 @@ describe('what a client may not send', () => {
     ],
     ['the announcement of more', 1009, [clientFrame(FIN | BINARY, Buffer.alloc(LIMIT + 1)).subarray(0, 8)]],
     [
+      'the announcement of 2^32 bytes and one',
+      1009,
+      [Buffer.from([FIN | BINARY, 0xff, 0, 0, 0, 1, 0, 0, 0, 1, 1, 2, 3, 4])],
+    ],
+    [
       'the announcement of 2^63 bytes',
       1009,
       [Buffer.from([FIN | BINARY, 0xff, 0x80, 0, 0, 0, 0, 0, 0, 0, 1, 2, 3, 4])],
@@ -190,6 +195,15 @@ describe('what it may', () => {
     const reader = await read([...chunks, clientFrame(FIN | TEXT, 'next')], body.length)
     expect(reader.heard[0]?.body.equals(body)).toBe(true)
     expect(reader.texts[1]).toBe('next')
+  })
+
+  test('small and large fragments mixed', async () => {
+    const parts = [10, 5_000, 20, 30, 40_000, 1_023, 1_024].map((length, index) =>
+      Buffer.alloc(length, `${index}`),
+    )
+    const frames = parts.map((part, index) => clientFrame(index === 0 ? TEXT : CONTINUATION, part))
+    const reader = await read([Buffer.concat([...frames, clientFrame(FIN | CONTINUATION)])], 100_000)
+    expect(reader.texts).toEqual([Buffer.concat(parts).toString()])
   })
 
   test('fragments, with pings and pongs between them', async () => {
@@ -259,7 +273,10 @@ describe('pings', () => {
     await turn()
     expect(reader.wire.frames.at(-1)?.payload.toString().trim()).toBe('999')
     expect(reader.wire.frames.length).toBeLessThan(15)
-    reader.feed(clientFrame(FIN | PING, 'again'))
+    reader.wire.stuck = true
+    reader.feed(...pings, clientFrame(FIN | PING, 'again'))
+    reader.wire.thaw()
+    await turn()
     expect(reader.wire.frames.at(-1)?.payload.toString()).toBe('again')
   })
 
