@@ -109,8 +109,8 @@ export class PlainChannel implements Channel {
 
   resume(): void {
     this.paused = false
-    // There is none in the middle of a chunk: a handler that pauses and resumes is inside the loop that goes on.
     const { rest } = this
+    // There is none yet for a handler that pauses and resumes: the loop around it goes on.
     if (rest !== undefined) {
       this.rest = undefined
       this.read(rest)

@@ -482,12 +482,18 @@ describe('RFC 6455, 4.2: the handshake', () => {
     ['an empty one between two', /Protocol: .*/, 'Protocol: a, ,b', 400],
     ['a sub-protocol twice', /Protocol: .*/, 'Protocol: v12.stomp, v12.stomp', 400],
     ['a sub-protocol that is no token', /Protocol: .*/, 'Protocol: v12.stomp x', 400],
+    ['two keys', /Key: (.*)/, 'Key: $1\r\nSec-WebSocket-Key: $1', 400],
     ['a name with a space', /Host: .*/, 'Host: x\r\nA B: y', 400],
     ['a control character', /Host: .*/, 'Host: x\u0001', 400],
     ['a bare LF', /Host: .*\r\n/, 'Host: x\n', 400],
   ])('with %s is refused', async (_says, what, instead, status) => {
     const answer = await converse(broker, `${head}\r\n`.replace(what, instead))
     expect(answer).toMatch(new RegExp(`^HTTP/1.1 ${status} `))
+  })
+
+  test('that does not say so in Connection is a plain GET', async () => {
+    const answer = await converse(broker, `${head}\r\n`.replace('keep-alive, Upgrade', 'close, upgrades'))
+    expect(answer).toMatch(/^HTTP\/1.1 200 [^]*Welcome to SockJS!\n/)
   })
 
   test('of another version hears which there are', async () => {
