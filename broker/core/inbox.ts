@@ -93,7 +93,8 @@ export class Inbox {
   private goOn(): void {
     this.waiting = false
     if (!this.host.listening) return
-    this.connection.resume()
+    // First what is here: what comes would have to be put behind it.
     this.work()
+    if (!this.waiting) this.connection.resume()
   }
 }

@@ -283,7 +283,7 @@ export function encode(
   const escaping = plain ? '1.0' : version
   let head = `${command}\n`
   for (const [name, value] of headers) head += headerLine(name, value, escaping)
-  return joinFrame(Buffer.from(`${head}\n`), body)
+  return body.length === 0 ? Buffer.from(`${head}\n\0`) : joinFrame(Buffer.from(`${head}\n`), body)
 }
 
 /** Head (with its blank line), body and the closing NUL in one piece. */

@@ -69,7 +69,6 @@ export class PlainChannel implements Channel {
   private paused = false
   /** Nothing more will arrive, so there is nothing to be gained by a pause. */
   private hurried = false
-  private reading = false
   /** The peer's last word was heard, or is not wanted any more. */
   private over = false
   /** What the close frame is to carry, where that is not for the session to say. */
@@ -110,9 +109,8 @@ export class PlainChannel implements Channel {
 
   resume(): void {
     this.paused = false
-    // A handler that pauses and resumes is inside the loop that goes on.
-    if (this.reading) return
     const { rest } = this
+    // There is none yet for a handler that pauses and resumes: the loop around it goes on.
     if (rest !== undefined) {
       this.rest = undefined
       this.read(rest)
@@ -163,7 +161,6 @@ export class PlainChannel implements Channel {
 
   /** Reads the frames of a chunk, up to a pause or to the end of the conversation. */
   private read(chunk: Buffer): void {
-    this.reading = true
     let at = 0
     while (at < chunk.length && !this.over) {
       if (this.paused) {
@@ -172,7 +169,6 @@ export class PlainChannel implements Channel {
       }
       at = this.partial === undefined ? this.frame(chunk, at) : this.goOn(this.partial, chunk, at)
     }
-    this.reading = false
     if (this.pinged !== undefined) this.pong()
   }
 

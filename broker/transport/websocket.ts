@@ -195,12 +195,19 @@ const KEY = /^[+/\dA-Za-z]{22}==$/
 /** A token (RFC 9110, 5.6.2). */
 const TOKEN = /^[!#$%&'*+\-.^_`|~\dA-Za-z]+$/
 
+const NONE: ReadonlySet<string> = new Set()
+/** What the latest client offered: the next offers the same. */
+let latest: { readonly header: string; readonly offered: ReadonlySet<string> } | undefined
+
 /** What a client offers; undefined where it makes no sense. */
 function readSubprotocols(header: string | undefined): ReadonlySet<string> | undefined {
-  if (header === undefined) return new Set()
+  if (header === undefined) return NONE
+  if (header === latest?.header) return latest.offered
   const names = header.split(',').map((name) => name.trim())
   const offered = new Set(names)
-  return offered.size === names.length && names.every((name) => TOKEN.test(name)) ? offered : undefined
+  if (offered.size < names.length || !names.every((name) => TOKEN.test(name))) return undefined
+  latest = { header, offered }
+  return offered
 }
 
 function ignore(): void {}

@@ -1,11 +1,12 @@
 import { request } from 'node:http'
 import { connect } from 'node:net'
 import { pino } from 'pino'
-import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest'
 import { Broker } from '../../broker/broker.ts'
 import type { BrokerOptions } from '../../broker/options.ts'
 import { startBroker, type TestBroker } from '../helpers/broker.ts'
 import { frame, RawClient } from '../helpers/client.ts'
+import { clientFrame, CLOSE, closing, FIN, serverFrames } from '../helpers/websocket-frame.ts'
 
 let broker: TestBroker
 const opened: TestBroker[] = []
@@ -407,4 +408,155 @@ describe('contract 4.4: in', () => {
     const other = await RawClient.connected(broker)
     await other.sync()
   })
+})
+
+/** What the broker answers to these bytes, written one after another, up to its end. */
+function converse({ port }: TestBroker, ...writes: string[]): Promise<string> {
+  return new Promise((resolve, reject) => {
+    const socket = connect(port, '127.0.0.1')
+    let answer = ''
+    socket.setEncoding('latin1').on('data', (text: string) => {
+      answer += text
+      // The next follows what was heard of those before.
+      const next = writes.shift()
+      if (next !== undefined) socket.write(next, 'latin1')
+    })
+    socket.on('error', reject)
+    socket.on('close', () => resolve(answer))
+    socket.write(writes.shift() ?? '', 'latin1')
+  })
+}
+
+describe('RFC 6455, 4.2: the handshake', () => {
+  const head =
+    'GET /stomp HTTP/1.1\r\nHost: x\r\nUpgrade: WebSocket\r\nConnection: keep-alive, Upgrade\r\n' +
+    'Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Protocol: v12.stomp\r\n'
+  const goodbye = clientFrame(FIN | CLOSE, closing(1000)).toString('latin1')
+
+  test.each([
+    ['as they all come', `${head}\r\n`],
+    ['with a header twice', `${head}Cookie: a\r\nCookie: b\r\n\r\n`],
+    ['with two hosts', `${head}Host: y\r\n\r\n`],
+    ['without a host', `${head}\r\n`.replace('Host: x\r\n', '')],
+    ['with a long head', `${head}Cookie: ${'x'.repeat(9_000)}\r\n\r\n`],
+    ['of a whole URL', `${head}\r\n`.replace('/stomp', 'http://x/stomp')],
+    ['with extensions', `${head}Sec-WebSocket-Extensions: permessage-deflate\r\n\r\n`],
+    ['of draft 8', `${head}\r\n`.replace('Version: 13', 'Version: 8')],
+    ['with white space around values', `${head}\r\n`.replaceAll(': ', ':\t  ').replaceAll('\r\nS', ' \r\nS')],
+  ])('%s', async (says, request) => {
+    const [answer, frames] = (await converse(broker, `${request}${goodbye}`)).split('\r\n\r\n')
+    if (says === 'of a whole URL') return expect(answer).toMatch(/^HTTP\/1.1 404 /)
+    expect(answer).toMatch(/^HTTP\/1.1 101 Switching Protocols\r\n/)
+    expect(answer).toContain('\r\nUpgrade: websocket')
+    expect(answer).toContain('\r\nConnection: Upgrade')
+    expect(answer).toContain('\r\nSec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=')
+    expect(answer).toContain('\r\nSec-WebSocket-Protocol: v12.stomp')
+    expect(answer).not.toContain('Extensions')
+    // What came right behind the head was heard.
+    expect(serverFrames(Buffer.from(frames ?? '', 'latin1'))).toEqual([
+      { first: FIN | CLOSE, payload: closing(1000) },
+    ])
+  })
+
+  test('in two pieces', async () => {
+    const socket = connect(broker.port, '127.0.0.1')
+    socket.write(head.slice(0, 30))
+    const answer = new Promise<string>((resolve) =>
+      socket.once('data', (data: Buffer) => resolve(data.toString())),
+    )
+    // Another connection's round trip later the first piece has been read.
+    await (await fetch(broker.url)).text()
+    socket.write(`${head.slice(30)}\r\n`)
+    expect(await answer).toMatch(/^HTTP\/1.1 101 /)
+    socket.destroy()
+  })
+
+  test.each([
+    ['no key', /Sec-WebSocket-Key: .*\r\n/, '', 400],
+    ['an empty key', /Key: .*/, 'Key:', 400],
+    ['a key of 15 bytes', /Key: .*/, 'Key: dGhlIHNhbXBsZSBub24=', 400],
+    ['a key of 17 bytes', /Key: .*/, 'Key: dGhlIHNhbXBsZSBub25jZWE=', 400],
+    ['no version', /Sec-WebSocket-Version: .*\r\n/, '', 400],
+    ['version 12', /Version: .*/, 'Version: 12', 400],
+    ['an empty sub-protocol', /Protocol: .*/, 'Protocol: ', 400],
+    ['an empty one between two', /Protocol: .*/, 'Protocol: a, ,b', 400],
+    ['a sub-protocol twice', /Protocol: .*/, 'Protocol: v12.stomp, v12.stomp', 400],
+    ['a sub-protocol that is no token', /Protocol: .*/, 'Protocol: v12.stomp x', 400],
+    ['two keys', /Key: (.*)/, 'Key: $1\r\nSec-WebSocket-Key: $1', 400],
+    ['a name with a space', /Host: .*/, 'Host: x\r\nA B: y', 400],
+    ['a control character', /Host: .*/, 'Host: x\u0001', 400],
+    ['a bare LF', /Host: .*\r\n/, 'Host: x\n', 400],
+  ])('with %s is refused', async (_says, what, instead, status) => {
+    const answer = await converse(broker, `${head}\r\n`.replace(what, instead))
+    expect(answer).toMatch(new RegExp(`^HTTP/1.1 ${status} `))
+  })
+
+  test('that does not say so in Connection is a plain GET', async () => {
+    const answer = await converse(broker, `${head}\r\n`.replace('keep-alive, Upgrade', 'close, upgrades'))
+    expect(answer).toMatch(/^HTTP\/1.1 200 [^]*Welcome to SockJS!\n/)
+  })
+
+  test('of another version hears which there are', async () => {
+    const answer = await converse(broker, `${head}\r\n`.replace('Version: 13', 'Version: 14'))
+    expect(answer).toContain('\r\nSec-WebSocket-Version: 13, 8\r\n')
+  })
+
+  test('after another request on the same connection', async () => {
+    const first = 'GET /ws HTTP/1.1\r\nHost: x\r\n\r\n'
+    const answer = await converse(broker, first, `${head}\r\n${goodbye}`)
+    expect(answer).toMatch(/^HTTP\/1.1 200 [^]*Welcome to SockJS!\n[^]*HTTP\/1.1 101 /)
+  })
+})
+
+test('a connection that says nothing does not hold up the end', async () => {
+  const own = await start()
+  const socket = connect(own.port, '127.0.0.1')
+  const closed = new Promise((resolve) => socket.once('close', resolve))
+  socket.on('error', () => {})
+  await new Promise((resolve) => socket.once('connect', resolve))
+  await (await fetch(own.url)).text()
+  await own.close()
+  await closed
+})
+
+test('a connection that says nothing for long, and then asks for a page, gets it', async () => {
+  vi.useFakeTimers({ toFake: ['setInterval', 'clearInterval'] })
+  const own = await start()
+  const socket = connect(own.port, '127.0.0.1')
+  await new Promise((resolve) => socket.once('connect', resolve))
+  await (await fetch(own.url)).text()
+  vi.advanceTimersByTime(5_000)
+  vi.useRealTimers()
+  const answer = new Promise<string>((resolve) =>
+    socket.once('data', (data: Buffer) => resolve(data.toString())),
+  )
+  socket.write('GET /ws HTTP/1.1\r\nHost: x\r\n\r\n')
+  expect(await answer).toMatch(/^HTTP\/1.1 200 /)
+  socket.destroy()
+})
+
+test('a client that only stops writing, before a word, is let go', async () => {
+  const socket = connect({ port: broker.port, host: '127.0.0.1', allowHalfOpen: true })
+  const ended = new Promise((resolve) => socket.once('end', resolve).resume())
+  socket.on('error', () => {})
+  socket.end()
+  await ended
+  socket.destroy()
+})
+
+test('a message may have twice as many bytes as a frame, and not one more', async () => {
+  const own = await start({ maxFrame: 2_000, maxBody: 1_000 })
+  const client = await RawClient.connected(own)
+  client.raw('\n'.repeat(4_000))
+  await client.sync()
+  client.raw('\n'.repeat(4_001))
+  expect((await client.closed).code).toBe(1009)
+})
+
+test('the receipts of a client that closes at once still go out before the close frame', async () => {
+  const client = await RawClient.connected(broker)
+  client.send('SEND', { destination: '/topic/nobody-listens', receipt: 'last' }, 'x')
+  client.socket.close(1000, 'done')
+  expect(await client.closed).toEqual({ code: 1000, reason: 'done' })
+  expect(client.frames.map((each) => each.headers['receipt-id'])).toEqual(['last'])
 })
