@@ -1,5 +1,5 @@
 /** Who listens to what: names in a map, patterns in tries, what was found in a cache. Knows no sockets. */
-import { matchesGlob, prefixOf, segmentsOf } from '../protocol/pattern.ts'
+import { matchesGlob, prefixOf } from '../protocol/pattern.ts'
 import type { Glob, Interest, Pattern, Segment } from '../protocol/pattern.ts'
 
 const nobody: readonly never[] = []
@@ -69,11 +69,14 @@ export class Subscriptions<S> {
 
   private search(name: string): readonly S[] {
     const exact = this.exact.get(name)
-    const nodes = [...this.dotted.match(name), ...this.slashed.match(name)]
-    const [first, second] = nodes
-    if (first === undefined || (exact === undefined && second === undefined)) {
+    const nodes: Node<S>[] = []
+    const prefix = prefixOf(name)
+    this.dotted.match(name, prefix, nodes)
+    this.slashed.match(name, prefix, nodes)
+    const [first] = nodes
+    if (first === undefined || (exact === undefined && nodes.length === 1)) {
       const list = (exact ?? first?.listeners)?.list() ?? nobody
-      this.found.set(name, list, 0)
+      this.found.set(name, list, false)
       return list
     }
     const list = exact === undefined ? [] : [...exact.list()]
@@ -85,7 +88,7 @@ export class Subscriptions<S> {
         list.push(member)
       }
     }
-    this.found.set(name, list, list.length)
+    this.found.set(name, list, true)
     return list
   }
 
@@ -129,37 +132,46 @@ class Listeners<S> {
   }
 }
 
-const CACHED_NAMES = 10_000
-const CACHED_LISTENERS = 1_000_000
+const CACHED_NAMES = 100_000
+const CACHED_BYTES = 10_000_000
 
 /** What was found for a name. Bounded, and emptied rather than aged: it refills in no time. */
 class Cache<S> {
-  private readonly entries = new Map<string, { list: readonly S[]; weight: number }>()
-  /** Listeners in arrays that only the cache holds: a pattern of many listeners may match many names. */
-  private weight = 0
+  private readonly lists = new Map<string, readonly S[]>()
+  /** The names whose arrays only the cache holds: a pattern of many listeners may match many names. */
+  private readonly merged = new Set<string>()
+  /** Of the names and of those arrays, roughly. */
+  private bytes = 0
 
   get(name: string): readonly S[] | undefined {
-    return this.entries.get(name)?.list
+    return this.lists.get(name)
   }
 
-  set(name: string, list: readonly S[], weight: number): void {
-    if (this.entries.size >= CACHED_NAMES || this.weight + weight > CACHED_LISTENERS) this.clear()
-    this.entries.set(name, { list, weight })
-    this.weight += weight
+  set(name: string, list: readonly S[], merged: boolean): void {
+    const bytes = weigh(name, merged ? list : nobody)
+    if (this.lists.size >= CACHED_NAMES || this.bytes + bytes > CACHED_BYTES) this.clear()
+    this.lists.set(name, list)
+    if (merged) this.merged.add(name)
+    this.bytes += bytes
   }
 
   delete(name: string): void {
-    const entry = this.entries.get(name)
-    if (entry === undefined) return
-    this.weight -= entry.weight
-    this.entries.delete(name)
+    const list = this.lists.get(name)
+    if (list === undefined) return
+    this.lists.delete(name)
+    this.bytes -= weigh(name, this.merged.delete(name) ? list : nobody)
   }
 
   clear(): void {
-    if (this.entries.size === 0) return
-    this.entries.clear()
-    this.weight = 0
+    if (this.lists.size === 0) return
+    this.lists.clear()
+    this.merged.clear()
+    this.bytes = 0
   }
+}
+
+function weigh(name: string, list: readonly unknown[]): number {
+  return name.length + 8 * list.length
 }
 
 /**
@@ -217,28 +229,35 @@ class Trie<S> {
     }
   }
 
-  /** The nodes with listeners whose patterns match `name`, in no particular order. */
-  match(name: string): Node<S>[] {
-    const prefix = prefixOf(name)
+  /** Adds the nodes with listeners whose patterns match `name`, in no particular order. */
+  match(name: string, prefix: string, found: Node<S>[]): void {
     const root = this.roots.get(prefix)
-    if (root === undefined) return []
+    if (root === undefined) return
     let reached: Node<S>[] = []
     this.step++
     this.enter(root, reached)
-    for (const word of segmentsOf(name, prefix, this.separator)) {
-      const next: Node<S>[] = []
-      this.step++
-      const whole = !word.includes('/')
-      for (const node of reached) {
-        if (node.repeats) this.enter(node, next)
-        this.enter(node.literals?.get(word), next)
-        if (whole) this.enter(node.one, next)
-        if (node.globs === undefined) continue
-        for (const child of node.globs.match(word)) this.enter(child, next)
-      }
-      reached = next
+    // A name that is nothing but its prefix has no segment, any other has one more than separators.
+    for (let start = prefix.length + 1; start <= name.length && reached.length > 0;) {
+      const separator = name.indexOf(this.separator, start)
+      const end = separator === -1 ? name.length : separator
+      reached = this.advance(reached, name.slice(start, end))
+      start = end + 1
     }
-    return reached.filter((node) => node.listeners !== undefined)
+    for (const node of reached) if (node.listeners !== undefined) found.push(node)
+  }
+
+  /** What a further segment reaches. */
+  private advance(reached: readonly Node<S>[], word: string): Node<S>[] {
+    const next: Node<S>[] = []
+    this.step++
+    for (const node of reached) {
+      if (node.repeats) this.enter(node, next)
+      this.enter(node.literals?.get(word), next)
+      if (node.one !== undefined && !word.includes('/')) this.enter(node.one, next)
+      if (node.globs === undefined) continue
+      for (const child of node.globs.match(word)) this.enter(child, next)
+    }
+    return next
   }
 
   private sprout(repeats: boolean): Node<S> {
@@ -380,8 +399,8 @@ class Globs<T> {
 class Files<T> {
   private readonly end: 'head' | 'tail'
   private readonly files = new Map<string, Map<string, { glob: Glob; value: T }>>()
-  /** How many files there are under letters of a length, so that no other length is looked up. */
-  private readonly counts = new Map<number, number>()
+  /** The lengths of those letters, so that no other is looked up, and how many files there are of each. */
+  private readonly lengths: { readonly length: number; count: number }[] = []
 
   constructor(end: 'head' | 'tail') {
     this.end = end
@@ -401,7 +420,9 @@ class Files<T> {
     if (file === undefined) {
       file = new Map()
       this.files.set(letters, file)
-      this.counts.set(letters.length, (this.counts.get(letters.length) ?? 0) + 1)
+      const same = this.lengths.find(({ length }) => length === letters.length)
+      if (same === undefined) this.lengths.push({ length: letters.length, count: 1 })
+      else same.count++
     }
     file.set(glob.text, { glob, value })
   }
@@ -411,18 +432,18 @@ class Files<T> {
     const file = this.files.get(letters)
     if (file === undefined || !file.delete(glob.text) || file.size > 0) return
     this.files.delete(letters)
-    const left = (this.counts.get(letters.length) ?? 0) - 1
-    if (left > 0) this.counts.set(letters.length, left)
-    else this.counts.delete(letters.length)
+    const at = this.lengths.findIndex(({ length }) => length === letters.length)
+    const same = this.lengths[at]
+    if (same !== undefined && --same.count === 0) this.lengths.splice(at, 1)
   }
 
   match(word: string, values: T[]): void {
-    for (const length of this.counts.keys()) {
+    for (const { length } of this.lengths) {
       if (length > word.length) continue
       const letters = this.end === 'head' ? word.slice(0, length) : word.slice(word.length - length)
-      for (const { glob, value } of this.files.get(letters)?.values() ?? []) {
-        if (matchesGlob(glob, word)) values.push(value)
-      }
+      const file = this.files.get(letters)
+      if (file === undefined) continue
+      for (const { glob, value } of file.values()) if (matchesGlob(glob, word)) values.push(value)
     }
   }
 }
