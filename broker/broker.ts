@@ -1,4 +1,3 @@
-import { randomBytes } from 'node:crypto'
 import { readFileSync } from 'node:fs'
 import { createServer as createHttpServer, type IncomingMessage, type Server as HttpServer } from 'node:http'
 import { createServer as createHttpsServer } from 'node:https'
@@ -54,6 +53,11 @@ const SOCKJS_DISCONNECT_DELAY = 5_000
 /** Bytes after which a streaming response is recycled; browsers keep it all in memory. */
 const SOCKJS_RESPONSE_LIMIT = 128 * 1024
 
+/**
+ * Characters that tell one run of the broker from all others, in the ids of its messages. Few: a
+ * short string is made in one piece, and ids are made all the time.
+ */
+const RUN = 6
 /** Distinct warnings that are logged. */
 const MAX_TOLD = 1_000
 const GOODBYE = [1001, 'the broker is shutting down'] as const
@@ -70,7 +74,7 @@ export class Broker {
   readonly stats = new Stats()
   private readonly log: Logger
   private readonly engine: Engine
-  private readonly ids = new MessageIds(randomBytes(6).toString('hex'))
+  private readonly ids = new MessageIds(newId().slice(0, RUN))
   private readonly hub: Hub
   private readonly ticker = new Ticker()
   private readonly sessions = new Set<Session>()

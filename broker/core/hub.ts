@@ -9,8 +9,11 @@ import type { Company, Connection } from '../transport/connection.ts'
 export interface Subscriber {
   /** Never throws. */
   deliver(message: Message): void
-  /** Where every message goes as it is; undefined where each is looked at. */
-  readonly outlet?: Outlet | undefined
+  /**
+   * Where every message goes as it is. Undefined where each is looked at; `later` while it is
+   * still being brought up to date.
+   */
+  readonly outlet?: Outlet | 'later' | undefined
 }
 
 /** A connection, and how messages look on it. */
@@ -19,10 +22,17 @@ export interface Outlet {
   readonly form: Form
 }
 
-/** Subscribers whose messages look the same. */
-interface Chorus {
+/** Subscribers on whose connections messages look the same. */
+interface Group {
   readonly form: Form
   readonly company: Company
+  readonly subscribers: readonly Subscriber[]
+}
+
+/** What is to be done with a message for a list of subscribers. */
+interface Plan {
+  readonly groups: readonly Group[]
+  readonly others: readonly Subscriber[]
 }
 
 /** Topic fan-out: every subscriber of this node, and the engine's word for the first and the last. */
@@ -31,7 +41,7 @@ export class Hub implements EngineHost {
   private readonly ids: MessageIds
   private readonly subscriptions = new Subscriptions<Subscriber>()
   /** By the list of subscribers, which is another one as soon as anybody comes or goes. */
-  private readonly choruses = new WeakMap<readonly Subscriber[], Chorus>()
+  private readonly plans = new WeakMap<readonly Subscriber[], Plan>()
 
   constructor(engine: Engine, ids: MessageIds) {
     this.engine = engine
@@ -54,36 +64,53 @@ export class Hub implements EngineHost {
   deliver(message: Message): void {
     // The list is a snapshot: who subscribes from inside the loop does not get this message.
     const subscribers = this.subscriptions.match(message.destination.name)
-    if (subscribers.length > 1 && this.sing(subscribers, message)) return
-    for (let index = 0; index < subscribers.length; index++) subscribers[index]?.deliver(message)
-  }
-
-  /** Sends to all as one; false where that cannot be done. */
-  private sing(subscribers: readonly Subscriber[], message: Message): boolean {
-    let chorus = this.choruses.get(subscribers)
-    if (chorus === undefined) {
-      chorus = chorusOf(subscribers)
-      if (chorus === undefined) return false
-      this.choruses.set(subscribers, chorus)
+    if (subscribers.length === 0) return
+    const plan = this.plans.get(subscribers) ?? this.plan(subscribers)
+    if (plan === undefined) return each(subscribers, message)
+    const { groups, others } = plan
+    for (let index = 0; index < groups.length; index++) {
+      const group = groups[index] as Group // index < length
+      if (!sendAsOne(group, message)) each(group.subscribers, message)
     }
-    const { form, company } = chorus
-    if (form.wire.binary === 'refuse' && !message.text) return false
-    return company.send(message.render(form))
+    each(others, message)
   }
 
   mint(): string {
     return this.ids.next()
   }
+
+  /** Undefined as long as some are not ready for one. */
+  private plan(subscribers: readonly Subscriber[]): Plan | undefined {
+    const forms = new Map<Form, { connections: Connection[]; subscribers: Subscriber[] }>()
+    const others: Subscriber[] = []
+    for (const subscriber of subscribers) {
+      const { outlet } = subscriber
+      if (outlet === 'later') return undefined
+      if (outlet === undefined) {
+        others.push(subscriber)
+        continue
+      }
+      let group = forms.get(outlet.form)
+      if (group === undefined) forms.set(outlet.form, (group = { connections: [], subscribers: [] }))
+      group.connections.push(outlet.connection)
+      group.subscribers.push(subscriber)
+    }
+    const groups = [...forms].flatMap(([form, group]): Group | never[] => {
+      const company = group.connections[0]?.company(group.connections)
+      return company === undefined ? [] : { form, company, subscribers: group.subscribers }
+    })
+    const plan = { groups, others }
+    this.plans.set(subscribers, plan)
+    return plan
+  }
 }
 
-function chorusOf(subscribers: readonly Subscriber[]): Chorus | undefined {
-  const first = subscribers[0]?.outlet
-  if (first === undefined) return undefined
-  const { form } = first
-  const connections: Connection[] = []
-  for (const { outlet } of subscribers) {
-    if (outlet?.form !== form) return undefined
-    connections.push(outlet.connection)
-  }
-  return { form, company: first.connection.company(connections) }
+function each(subscribers: readonly Subscriber[], message: Message): void {
+  for (let index = 0; index < subscribers.length; index++) subscribers[index]?.deliver(message)
+}
+
+/** False where it has to be delivered to each. */
+function sendAsOne({ form, company }: Group, message: Message): boolean {
+  if (form.wire.binary === 'refuse' && !message.text) return false
+  return company.send(message.render(form))
 }

@@ -398,6 +398,11 @@ export class Session implements Receiver, InboxHost, RosterHost, Ticking {
       this.giveBack(taken)
       throw error
     }
+    if (done === undefined) {
+      this.receipt(frame)
+      this.settled(taken)
+      return
+    }
     this.finish(
       frame,
       done,

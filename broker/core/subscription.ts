@@ -57,6 +57,7 @@ export class TopicSubscription implements Subscriber, Common {
   private readonly filter: Filter
   private readonly host: SubscriptionHost
   private readonly hub: Hub
+  private started = false
   /** What the topics retain and the client has not got yet, by name. */
   private backlog: Map<string, Message> | undefined
 
@@ -84,8 +85,9 @@ export class TopicSubscription implements Subscriber, Common {
     if (waiting.length > 0) return Promise.all(waiting).then(() => {})
   }
 
-  get outlet(): Outlet | undefined {
-    if (this.filter !== undefined || this.backlog !== undefined) return undefined
+  get outlet(): Outlet | 'later' | undefined {
+    if (this.filter !== undefined) return undefined
+    if (!this.started || this.backlog !== undefined) return 'later'
     return { connection: this.host.connection, form: this.form }
   }
 
@@ -96,6 +98,7 @@ export class TopicSubscription implements Subscriber, Common {
   }
 
   start(): void {
+    this.started = true
     for (const interest of this.interests) {
       for (const message of this.hub.retained(interest)) {
         this.backlog ??= new Map()

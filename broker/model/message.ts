@@ -1,4 +1,4 @@
-import { put, putText } from '../protocol/bytes.ts'
+import { putAll, putText } from '../protocol/bytes.ts'
 import type { Destination } from '../protocol/destination.ts'
 import type { Headers, Version } from '../protocol/frame.ts'
 import { Made, type Content } from './content.ts'
@@ -42,7 +42,7 @@ export class Message {
   readonly size: number
   readonly terms: Terms
   private content: Content
-  // Nearly always one form is asked for again and again: it is kept outside the map.
+  // Nearly always there is one form: it is kept outside the map.
   private form: Form | undefined
   private payload: Payload = ''
   private payloads: Map<string, Payload> | undefined
@@ -90,15 +90,15 @@ export class Message {
 
   /** The MESSAGE frame for a topic subscription. Equal forms return the identical object. */
   render(form: Form): Payload {
-    if (this.form === form) return this.payload
+    if (this.form === undefined) {
+      this.form = form
+      return (this.payload = this.dress(form, this.id, 0))
+    }
+    if (this.form === form || this.form.key === form.key) return this.payload
     this.payloads ??= new Map()
     let payload = this.payloads.get(form.key)
-    if (payload === undefined) {
-      payload = this.dress(form, this.id, 0)
-      this.payloads.set(form.key, payload)
-    }
-    this.form = form
-    return (this.payload = payload)
+    if (payload === undefined) this.payloads.set(form.key, (payload = this.dress(form, this.id, 0)))
+    return payload
   }
 
   /** The MESSAGE frame for the one consumer of a queue, under the id of the delivery. */
@@ -216,34 +216,35 @@ class MessagePiece implements Piece {
     const { form, id, attempt } = this
     const { opening } = form
     let next = this.envelope.put(target, at, this.frameLength, this.text)
-    next = put(target, next, opening, 0, opening.length)
-    if (attempt > 1) {
-      next = putText(target, next, own(form, id, attempt))
-    } else {
-      if (form.acks) next = putLine(target, next, ACK, id)
-      if (attempt === 1) next = putText(target, next, FIRST)
-      next = putLine(target, next, MESSAGE_ID, id)
-    }
-    return next
+    next = putAll(target, next, opening)
+    if (attempt > 1) return putText(target, next, own(form, id, attempt))
+    if (form.acks) next = putText(target, putAll(target, next, ACK), id)
+    next = putAll(target, next, before(form.acks, attempt))
+    next = putText(target, next, id)
+    target[next] = LF
+    return next + 1
   }
 }
 
-const ACK = 'ack:'
-const FIRST = 'redelivered:false\n'
-const MESSAGE_ID = 'message-id:'
+const ACK = Buffer.from('ack:')
+/** What stands before the message-id, at the beginning of a line or behind an ack. */
+const ID = [Buffer.from('message-id:'), Buffer.from('\nmessage-id:')] as const
+const FIRST = [
+  Buffer.from('redelivered:false\nmessage-id:'),
+  Buffer.from('\nredelivered:false\nmessage-id:'),
+] as const
 const LF = 10
 
-function putLine(target: Buffer, at: number, name: string, value: string): number {
-  const end = putText(target, putText(target, at, name), value)
-  target[end] = LF
-  return end + 1
+function before(acks: boolean, attempt: number): Buffer {
+  const [first, behind] = attempt === 1 ? FIRST : ID
+  return acks ? behind : first
 }
 
 /** Bytes of what `own` would say. */
 function ownSize(form: Form, id: string, attempt: number): number {
   if (attempt > 1) return own(form, id, attempt).length
-  const line = id.length + 1
-  return MESSAGE_ID.length + line + (form.acks ? ACK.length + line : 0) + (attempt === 1 ? FIRST.length : 0)
+  const line = (attempt === 1 ? FIRST[0] : ID[0]).length + id.length + 1
+  return form.acks ? line + ACK.length + id.length + 1 : line
 }
 
 /** Two digits of base 36 are looked up, the others change seldom. */

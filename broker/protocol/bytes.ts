@@ -1,28 +1,94 @@
 /** Bytes moved by hand: as long as they are few, that is cheaper than a call into Node. */
+import { endianness } from 'node:os'
 
-/** Beyond so many, copying is left to Node. */
-const FEW = 256
+/** Fewer are not worth words. */
+const SOME = 12
+/** From so many on, copying is left to Node. */
+const MANY = 160
+/** Words can be shifted to move bytes. */
+const LITTLE = endianness() === 'LE'
+
+/** The words of a buffer: views are made once for all the messages of a chunk. */
+class View {
+  words: Int32Array = new Int32Array(0)
+  /** Where the words begin, in the buffer. */
+  base = 0
+  private buffer: Buffer | undefined
+
+  of(buffer: Buffer): this {
+    if (buffer !== this.buffer) {
+      const { byteOffset, length } = buffer
+      this.buffer = buffer
+      this.base = -byteOffset & 3
+      this.words = new Int32Array(buffer.buffer, byteOffset + this.base, Math.max(length - this.base, 0) >> 2)
+    }
+    return this
+  }
+}
+
+const source = new View()
+const target = new View()
 
 /** Copies bytes from `from` up to `to`. The position behind them, in the target. */
-export function put(target: Buffer, at: number, source: Buffer, from: number, to: number): number {
-  const next = at + to - from
-  if (to - from > FEW) source.copy(target, at, from, to)
-  else while (at < next) target[at++] = source[from++] as number // from < to <= source.length
+export function put(output: Buffer, at: number, input: Buffer, from: number, to: number): number {
+  const length = to - from
+  const next = at + length
+  if (length >= MANY || !LITTLE) {
+    input.copy(output, at, from, to)
+    return next
+  }
+  if (length >= SOME) {
+    const { words, base } = target.of(output)
+    for (; ((at - base) & 3) !== 0; at++) output[at] = input[from++] as number // from < to <= input.length
+    const skipped = move(words, (at - base) >> 2, (next - at) >> 2, source.of(input), from)
+    at += skipped
+    from += skipped
+  }
+  while (at < next) output[at++] = input[from++] as number // from < to <= input.length
   return next
 }
 
+/** Copies so many words from anywhere in the source. The bytes that were copied. */
+function move(output: Int32Array, out: number, count: number, { words, base }: View, from: number): number {
+  let into = (from - base) >> 2
+  const right = ((from - base) & 3) << 3
+  // What begins inside a word takes a part of the next one as well, which must be there; and the first, before the base.
+  if (into < 0) return 0
+  count = Math.min(count, words.length - into - 1)
+  if (count <= 0) return 0
+  const end = out + count
+  if (right === 0) {
+    while (out < end) output[out++] = words[into++] as number // into < words.length
+    return count << 2
+  }
+  const left = 32 - right
+  let word = words[into] as number // into < words.length
+  while (out < end) {
+    const following = words[++into] as number // into < words.length
+    output[out++] = (word >>> right) | (following << left)
+    word = following
+  }
+  return count << 2
+}
+
+/** Copies a whole buffer. The position behind it. */
+export function putAll(output: Buffer, at: number, input: Buffer): number {
+  output.set(input, at)
+  return at + input.length
+}
+
 /** Writes a text, each character as one byte. The position behind it. */
-export function putText(target: Buffer, at: number, text: string): number {
-  if (text.length > FEW / 2) return at + target.write(text, at, 'latin1')
-  for (let index = 0; index < text.length; index++) target[at++] = text.charCodeAt(index)
+export function putText(output: Buffer, at: number, text: string): number {
+  if (text.length > 40) return at + output.write(text, at, 'latin1')
+  for (let index = 0; index < text.length; index++) output[at++] = text.charCodeAt(index)
   return at
 }
 
 /** Whether the bytes from `from` up to `to` are this text of ASCII characters. */
-export function holds(source: Buffer, from: number, to: number, text: string): boolean {
+export function holds(input: Buffer, from: number, to: number, text: string): boolean {
   if (to - from !== text.length) return false
   for (let index = 0; index < text.length; index++) {
-    if (source[from + index] !== text.charCodeAt(index)) return false
+    if (input[from + index] !== text.charCodeAt(index)) return false
   }
   return true
 }

@@ -2,7 +2,7 @@ import type { Socket } from 'node:net'
 import type { Payload, Wire } from '../model/wire.ts'
 import { put } from '../protocol/bytes.ts'
 import { newId } from './id.ts'
-import { isLent, memory } from './memory.ts'
+import { ALONE, isLent, Memory } from './memory.ts'
 
 /** What a transport knows of a peer before the peer has said a word of STOMP. */
 export interface ConnectionInfo {
@@ -123,15 +123,24 @@ export class Batch {
 
   private join(): Buffer {
     if (this.count === 1 && Buffer.isBuffer(this.payload)) return this.payload
-    const target = memory(this.bytes)
+    if (this.bytes >= ALONE) {
+      const whole = Buffer.allocUnsafeSlow(this.bytes)
+      this.putInto(whole, 0)
+      return whole
+    }
+    const { buffer, at } = memory.take(this.bytes)
+    this.putInto(buffer, at)
+    return buffer.subarray(at, at + this.bytes)
+  }
+
+  private putInto(target: Buffer, start: number): void {
     for (let batch: Batch = this; batch.previous !== undefined; batch = batch.previous) {
       // Only byte wires are flushed through here; a string wire has a flush of its own.
       const payload = batch.payload as Exclude<Payload, string>
-      const at = batch.previous.bytes
+      const at = start + batch.previous.bytes
       if (Buffer.isBuffer(payload)) put(target, at, payload, 0, payload.length)
       else payload.put(target, at)
     }
-    return target
   }
 
   private apart(): readonly Buffer[] {
@@ -139,13 +148,14 @@ export class Batch {
       if (Buffer.isBuffer(payload) || typeof payload === 'string') return payload as Buffer // as above
       const parts = payload.parts()
       if (parts !== undefined) return parts
-      const target = memory(payload.length)
+      const target = Buffer.allocUnsafe(payload.length)
       payload.put(target, 0)
       return target
     })
   }
 }
 
+const memory = new Memory()
 const EMPTY = new Batch(undefined, '')
 const dirty: GatheringConnection[] = []
 /** Counts the flushes. */

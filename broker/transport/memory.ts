@@ -3,19 +3,24 @@
 /** Small enough that a peer that takes its time holds up little, large enough to serve many. */
 const SLAB = 64 * 1024
 /** From this size on it does not pay to share. */
-const ALONE = 16 * 1024
+export const ALONE = 16 * 1024
 
-let slab = Buffer.allocUnsafeSlow(SLAB)
-let used = 0
+/** A place to write to. */
+export class Memory {
+  buffer: Buffer = Buffer.allocUnsafeSlow(SLAB)
+  at = 0
+  private used = 0
 
-/** As many bytes, to be used up soon: they hold up all that was cut from the same piece. */
-export function memory(bytes: number): Buffer {
-  if (bytes >= ALONE) return Buffer.allocUnsafeSlow(bytes)
-  if (used + bytes > SLAB) {
-    slab = Buffer.allocUnsafeSlow(SLAB)
-    used = 0
+  /** Makes `at` the first of as many bytes, to be used up soon: they hold up all that was cut from the same piece. */
+  take(bytes: number): this {
+    if (this.used + bytes > this.buffer.length) {
+      this.buffer = Buffer.allocUnsafeSlow(SLAB)
+      this.used = 0
+    }
+    this.at = this.used
+    this.used += bytes
+    return this
   }
-  return slab.subarray(used, (used += bytes))
 }
 
 /** Whether it was cut from a piece that serves others as well. */
