@@ -5,11 +5,11 @@ import { endianness } from 'node:os'
 const SOME = 12
 /** From so many on, copying is left to Node. */
 const MANY = 160
-/** Words can be shifted to move bytes. */
-const LITTLE = endianness() === 'LE'
+/** The first byte of a word is its lowest, so that words can be shifted to move bytes. */
+export const LITTLE: boolean = endianness() === 'LE'
 
-/** The words of a buffer: views are made once for all the messages of a chunk. */
-class View {
+/** The words of a buffer, of which the latest is remembered: views are made once for all the messages of a chunk. */
+export class View {
   words: Int32Array = new Int32Array(0)
   /** Where the words begin, in the buffer. */
   base = 0
@@ -26,7 +26,8 @@ class View {
   }
 }
 
-const source = new View()
+/** Of what is read from. */
+export const source: View = new View()
 const target = new View()
 
 /** Copies bytes from `from` up to `to`. The position behind them, in the target. */
@@ -75,6 +76,50 @@ function move(output: Int32Array, out: number, count: number, { words, base }: V
 export function putAll(output: Buffer, at: number, input: Buffer): number {
   output.set(input, at)
   return at + input.length
+}
+
+/** Bytes that are looked for. */
+export class Sample {
+  readonly length: number
+  private readonly bytes: Uint8Array
+  private readonly words: Int32Array
+  /** What is left of the last word. */
+  private readonly mask: number
+
+  constructor(input: Buffer, from: number, to: number) {
+    this.length = to - from
+    this.words = new Int32Array((this.length + 3) >> 2)
+    this.bytes = new Uint8Array(this.words.buffer)
+    input.copy(this.bytes, 0, from, to)
+    this.mask = (1 << ((this.length & 3) << 3)) - 1
+  }
+
+  /** Whether they stand at `from`. */
+  stands(input: Buffer, from: number): boolean {
+    const { words, base } = source.of(input)
+    const sample = this.words
+    let into = (from - base) >> 2
+    if (!LITTLE || into < 0 || into + sample.length >= words.length) return this.standsBytewise(input, from)
+    const right = ((from - base) & 3) << 3
+    const whole = this.length >> 2
+    for (let index = 0; index < whole; index++, into++) {
+      if (wordAt(words, into, right) !== sample[index]) return false
+    }
+    return this.mask === 0 || ((wordAt(words, into, right) ^ (sample[whole] as number)) & this.mask) === 0 // the last one is a part
+  }
+
+  /** Where there are no whole words to look at, near the end of the buffer. */
+  private standsBytewise(input: Buffer, from: number): boolean {
+    const { bytes, length } = this
+    for (let index = 0; index < length; index++) if (input[from + index] !== bytes[index]) return false
+    return true
+  }
+}
+
+/** The word that begins so many bits behind the beginning of another. The next one is there. */
+function wordAt(words: Int32Array, at: number, right: number): number {
+  const word = words[at] as number
+  return right === 0 ? word : (word >>> right) | ((words[at + 1] as number) << (32 - right))
 }
 
 /** Writes a text, each character as one byte. The position behind it. */

@@ -9,7 +9,7 @@
  * All size limits live here, so that no frame, finished or not, holds more than its bound.
  */
 import { isUtf8 } from 'node:buffer'
-import { holds } from './bytes.ts'
+import { holds, Sample } from './bytes.ts'
 import { StompError } from './errors.ts'
 import {
   COMMANDS,
@@ -194,6 +194,61 @@ function digits(buffer: Buffer, from: number, to: number): number {
   return value
 }
 
+/**
+ * A head that came before, to know the next one by that is like it but for the value of one header:
+ * clients send to one destination again and again, or acknowledge one message after the other.
+ */
+class Habit {
+  readonly command: Command
+  readonly count: number
+  /** Where the first header line begins, counted from the frame's first byte. */
+  readonly lines: number
+  private readonly destination: string | undefined
+  private readonly contentLength: number
+  /** The header that varies, and where its line begins. */
+  private readonly varying: 'receipt' | 'id'
+  private readonly line: number
+  private readonly before: Sample
+  private readonly behind: Sample
+
+  /** Of the head that was just looked at, which has one of `receipt` and `id`. */
+  constructor(command: Command, count: number, buffer: Buffer, start: number, lines: number, blank: number) {
+    const { destination, contentLength, receipt, receiptLine, receiptEnd, id, idEnd } = found
+    const varies = receipt > 0
+    this.command = command
+    this.count = count
+    this.lines = lines - start
+    this.destination = destination
+    this.contentLength = contentLength
+    this.varying = varies ? 'receipt' : 'id'
+    this.line = varies ? receiptLine - start : id - 'id:'.length - start
+    this.before = new Sample(buffer, start, varies ? receipt : id)
+    this.behind = new Sample(buffer, varies ? receiptEnd : idEnd, blank + 1)
+  }
+
+  /** Finds what is in the head from `start` on; where its empty line is, or -1 for another kind of head. */
+  find(buffer: Buffer, start: number, end: number, maxLine: number): number {
+    if (!this.before.stands(buffer, start)) return -1
+    const from = start + this.before.length
+    let to = from
+    while (to < end && KINDS[buffer[to] as number] === ORDINARY) to++ // to < end <= buffer.length
+    const blank = to + this.behind.length - 1
+    if (blank >= end || to - start - this.line > maxLine || !this.behind.stands(buffer, to)) return -1
+    found.clear()
+    found.destination = this.destination
+    found.contentLength = this.contentLength
+    if (this.varying === 'receipt') {
+      found.receiptLine = start + this.line
+      found.receipt = from
+      found.receiptEnd = to
+    } else {
+      found.id = from
+      found.idEnd = to
+    }
+    return blank
+  }
+}
+
 export class Decoder {
   /** Set after CONNECT; until then nothing is unescaped. */
   version: Version | undefined
@@ -218,6 +273,7 @@ export class Decoder {
   private utf8 = false
   /** Clients write to the same destination again and again. */
   private destination = ''
+  private habit: Habit | undefined
 
   constructor(limits: FrameLimits) {
     this.limits = limits
@@ -248,7 +304,7 @@ export class Decoder {
 
   /** The next whole frame; `heartbeat` for a run of EOLs between frames; undefined when more bytes are needed. */
   read(): Frame | 'heartbeat' | undefined {
-    if (this.frame === undefined) {
+    if (this.frame === undefined && !this.followHabit()) {
       if (this.at === this.start) {
         if (this.skipLineEnds()) return 'heartbeat'
         // Half an EOL: its LF is still to come.
@@ -364,17 +420,36 @@ export class Decoder {
     const command = lookUp(byCommand, buffer, start, lines - 1)
     // CONNECT is not escaped, and comes once.
     if (command === undefined || command === 'CONNECT' || command === 'STOMP') return false
-    this.checkFrame(blank)
     const { named, namedEnd } = found
     if (named > 0 && !holds(buffer, named, namedEnd, this.destination)) {
       this.destination = buffer.toString('latin1', named, namedEnd)
     }
     found.destination = named > 0 ? this.destination : undefined
+    if (found.receipt > 0 !== found.id > 0) {
+      this.habit = new Habit(command, count, buffer, start, lines, blank)
+    }
+    this.begun(command, count, lines, blank)
+    return true
+  }
+
+  /** True once `frame` is set, because its head is like the one before. */
+  private followHabit(): boolean {
+    const { habit, buffer, start } = this
+    if (habit === undefined || this.at !== start) return false
+    const blank = habit.find(buffer, start, this.end, this.limits.maxHeaderLine)
+    if (blank < 0) return false
+    this.begun(habit.command, habit.count, start + habit.lines, blank)
+    return true
+  }
+
+  /** The head of a plain frame has been found. */
+  private begun(command: Command, count: number, lines: number, blank: number): void {
+    const { buffer, start } = this
+    this.checkFrame(blank)
     this.length = found.contentLength
     if (this.length >= 0) this.checkBody(this.length)
     this.bodyStart = this.at = blank + 1
     this.frame = new Frame(command, this.utf8, count, buffer, start, lines, blank + 1, found, undefined)
-    return true
   }
 
   private checkFrame(end: number): void {

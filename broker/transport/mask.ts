@@ -1,12 +1,8 @@
+import { LITTLE, source } from '../protocol/bytes.ts'
+
 /** Shorter payloads are not worth a view of words. */
 const WORTH_WORDS = 48
 const HIGH_BITS = 0x80808080 | 0
-
-/** Views are made once for all the messages of a chunk. */
-let viewed: Buffer | undefined
-let words: Int32Array = new Int32Array(0)
-/** Where the words begin in the memory below the buffer. */
-let base = 0
 
 /**
  * Takes the mask off `buffer[from, to)`, in place (RFC 6455, 5.3); its four bytes lie before the
@@ -17,14 +13,13 @@ export function unmask(buffer: Buffer, from: number, to: number): boolean {
   let mask = buffer.readInt32LE(from - 4)
   let seen = 0
   let at = from
-  if (to - from >= WORTH_WORDS) {
-    if (viewed !== buffer) view(buffer)
-    const { byteOffset } = buffer
-    for (; ((byteOffset + at) & 3) !== 0; at++) {
+  if (LITTLE && to - from >= WORTH_WORDS) {
+    const { words, base } = source.of(buffer)
+    for (; ((at - base) & 3) !== 0; at++) {
       seen |= buffer[at] = (buffer[at] as number) ^ (mask & 0xff) // at < to <= buffer.length
       mask = (mask >>> 8) | (mask << 24)
     }
-    let index = (byteOffset + at - base) >> 2
+    let index = (at - base) >> 2
     const end = index + ((to - at) >> 2)
     at += (end - index) << 2
     let bits = 0
@@ -36,10 +31,4 @@ export function unmask(buffer: Buffer, from: number, to: number): boolean {
     mask = (mask >>> 8) | (mask << 24)
   }
   return (seen & 0x80) === 0
-}
-
-function view(buffer: Buffer): void {
-  base = (buffer.byteOffset + 3) & ~3
-  words = new Int32Array(buffer.buffer, base, Math.max(buffer.byteOffset + buffer.length - base, 0) >> 2)
-  viewed = buffer
 }
