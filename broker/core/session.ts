@@ -311,11 +311,19 @@ export class Session implements Receiver, InboxHost, RosterHost, Ticking {
     const entry = this.findEntry(frame)
     if (entry === undefined) return this.receipt(frame)
     if (transaction !== undefined) this.transactions.charge(transaction, footprint(frame))
+    if (transaction === undefined && entry.subscription.mode === 'client-individual') {
+      return this.settle(frame, entry)
+    }
     // 1.2, NACK: it concerns one message in client-individual and, like ACK, all before it in client mode.
     const taken = this.ledger.take(entry, entry.subscription.mode === 'client')
-    const type = frame.command === 'ACK' ? 'ack' : requeues(frame) ? 'nack' : 'reject'
+    const type = verdict(frame)
     const ops = taken.map(({ delivery }): Op => ({ type, delivery }))
     this.submit(frame, transaction, ops, taken)
+  }
+
+  /** What nearly all clients do with nearly all messages: one ACK for one of them. */
+  private settle(frame: Frame, entry: Held): void {
+    this.commit(frame, [{ type: verdict(frame), delivery: entry.delivery }], this.ledger.take(entry, false))
   }
 
   /** The delivery an ACK or NACK names; undefined for one that is harmless and to be ignored. */
@@ -651,7 +659,8 @@ export class Session implements Receiver, InboxHost, RosterHost, Ticking {
   }
 }
 
-/** RabbitMQ: `requeue:false` is not to be tried again. */
-function requeues(nack: Frame): boolean {
-  return readFlag(nack.headers, 'requeue') !== false
+/** RabbitMQ: NACK with `requeue:false` is not to be tried again. */
+function verdict(frame: Frame): 'ack' | 'nack' | 'reject' {
+  if (frame.command === 'ACK') return 'ack'
+  return readFlag(frame.headers, 'requeue') === false ? 'reject' : 'nack'
 }

@@ -172,6 +172,7 @@ export class Passed implements Content {
     const head = this.headSize()
     const length = head + frame.bodySize
     if (length >= SHORT) {
+      if (frame.roomy) return this
       const lines = Buffer.allocUnsafe(head)
       this.putHead(lines, 0)
       return new Kept(lines.toString('latin1'), copyOf(frame.body), frame.bodySize, this.utf8)

@@ -155,7 +155,9 @@ export class Frame {
     if (name === 'destination') return this.destination
     if (name === 'receipt') return this.value(this.receiptFrom, this.receiptTo)
     if (name === 'id') return this.value(this.idFrom, this.idTo)
-    return MEANINGFUL.has(name) ? undefined : this.headers.get(name)
+    // Those that are asked for most come first.
+    if (name === 'transaction' || name === 'subscription' || MEANINGFUL.has(name)) return undefined
+    return this.headers.get(name)
   }
 
   // What follows is for plain frames, whose lines and body pass from SEND to MESSAGE as they are.
@@ -189,6 +191,11 @@ export class Frame {
   /** Writes the body and its NUL. The position behind them. */
   putBody(target: Buffer, at: number): number {
     return put(target, at, this.bytes, this.bodyFrom, this.bodyTo + 1)
+  }
+
+  /** Much of what holds its bytes is its own. */
+  get roomy(): boolean {
+    return this.size * 2 >= this.bytes.length
   }
 
   /** The body and its NUL, where they lie. */
