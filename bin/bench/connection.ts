@@ -6,7 +6,17 @@ import { createHash, randomBytes } from 'node:crypto'
 import { connect as connectTcp, type Socket } from 'node:net'
 import { connect as connectTls } from 'node:tls'
 import { Failure } from './failure.ts'
-import { frame, headLength, mask, PONG, putHead, template, TEXT, type Header, type Template } from './frame.ts'
+import {
+  frame,
+  headLength,
+  mask,
+  PONG,
+  putHead,
+  template,
+  TEXT,
+  type Header,
+  type Template,
+} from './frame.ts'
 import { STAMP, write } from './stamp.ts'
 import type { Target } from './target.ts'
 
@@ -73,6 +83,8 @@ export class Connection {
   addressed = -1
   /** The number of the publisher that it belongs to, if any. */
   publisher = -1
+  /** What the broker calls itself. */
+  server = ''
   /** The last subscription made over it, and whether there are more. */
   private subscription = -1
   private readonly target: Target
@@ -331,7 +343,11 @@ export class Connection {
           return
         }
         const length =
-          code < 126 ? code : code === 126 ? bytes.readUInt16BE(at + 2) : Number(bytes.readBigUInt64BE(at + 2))
+          code < 126
+            ? code
+            : code === 126
+              ? bytes.readUInt16BE(at + 2)
+              : Number(bytes.readBigUInt64BE(at + 2))
         this.final = first >= 128
         this.opcode = first & 15
         this.left = length
@@ -476,20 +492,33 @@ export class Connection {
       return
     }
     const [command = '', ...lines] = bytes.toString('utf8', start, body).trimEnd().split(/\r?\n/)
-    const headers = new Map(lines.map((line) => [line.split(':', 1)[0] ?? '', line.slice(line.indexOf(':') + 1)]))
+    const headers = new Map(
+      lines.map((line) => [line.split(':', 1)[0] ?? '', line.slice(line.indexOf(':') + 1)]),
+    )
     if (command === 'CONNECTED') {
       const version = headers.get('version') ?? '1.0'
       if (version === '1.2') {
         this.state = 'connected'
+        this.server = headers.get('server') ?? ''
         this.settle?.(undefined)
       } else this.fail(new Failure(`the broker speaks STOMP ${version}; this command needs 1.2.`))
     } else if (command === 'ERROR') {
-      this.fail(this.refusal(headers.get('message') ?? 'without a message', bytes.toString('utf8', body, body + length)))
+      this.fail(
+        this.refusal(
+          headers.get('message') ?? 'without a message',
+          bytes.toString('utf8', body, body + length),
+        ),
+      )
     } else if (bytes.toString('latin1', start, start + 5) === 'HTTP/') {
       const scheme = this.target.secure ? 'wss' : 'ws'
       const { host, port } = this.target
       this.fail(new Failure(`${host}:${port} speaks HTTP.`, `Write ${scheme}://${host}:${port}/ws`))
-    } else this.fail(new Failure(`the broker has sent ${JSON.stringify(command.slice(0, 40))}, which is no frame of STOMP.`))
+    } else
+      this.fail(
+        new Failure(
+          `the broker has sent ${JSON.stringify(command.slice(0, 40))}, which is no frame of STOMP.`,
+        ),
+      )
   }
 
   private fail(failure: Failure): void {
@@ -507,7 +536,9 @@ export class Connection {
     const reason = `the broker answered with an ERROR: ${hide(message)}${text === '' ? '' : `\n  ${text.replaceAll('\n', '\n  ')}`}`
     return new Failure(
       reason,
-      this.settle === undefined ? '' : 'Look at --login and --passcode, and at --vhost, which is / unless you say otherwise.',
+      this.settle === undefined
+        ? ''
+        : 'Look at --login and --passcode, and at --vhost, which is / unless you say otherwise.',
     )
   }
 
@@ -520,13 +551,21 @@ export class Connection {
             ? 'Does it speak TLS?'
             : `Does it speak TLS? Then write ${this.target.transport === 'tcp' ? 'tls' : 'wss'}://`,
         )
-      : new Failure(`${this.target.url} has closed the connection without an answer to CONNECT.`, TLS_OR_LOGIN)
+      : new Failure(
+          `${this.target.url} has closed the connection without an answer to CONNECT.`,
+          TLS_OR_LOGIN,
+        )
   }
 
   private slow(): Failure {
     const what =
-      this.state === 'shaking hands' ? 'does not answer' : 'has taken the connection, but does not answer CONNECT'
-    return new Failure(`${this.target.url} ${what} within ${PATIENCE / 1000} s.`, 'Is it overloaded, or does it speak something else?')
+      this.state === 'shaking hands'
+        ? 'does not answer'
+        : 'has taken the connection, but does not answer CONNECT'
+    return new Failure(
+      `${this.target.url} ${what} within ${PATIENCE / 1000} s.`,
+      'Is it overloaded, or does it speak something else?',
+    )
   }
 
   private explain(error: NodeJS.ErrnoException): Failure {
@@ -546,13 +585,19 @@ export class Connection {
           'Raise the limit of your shell first:  ulimit -n 65536',
         )
       case 'EADDRNOTAVAIL':
-        return new Failure('this machine has no ports left for more connections.', 'Use fewer, or wait a minute.')
+        return new Failure(
+          'this machine has no ports left for more connections.',
+          'Use fewer, or wait a minute.',
+        )
       case 'ECONNRESET':
       case 'EPIPE':
         return this.closed()
       case 'EPROTO':
       case 'ERR_SSL_WRONG_VERSION_NUMBER':
-        return new Failure(`${url} does not speak TLS.`, 'Write ws:// or tcp:// in the place of wss:// or tls://')
+        return new Failure(
+          `${url} does not speak TLS.`,
+          'Write ws:// or tcp:// in the place of wss:// or tls://',
+        )
       default:
         if (/CERT|SELF_SIGNED|ISSUER/.test(error.code ?? ''))
           return new Failure(
@@ -623,7 +668,9 @@ function number(bytes: Buffer, at: number, end: number): number {
   return value
 }
 
-const simple = new Map([...'bfnrt'].map((letter, index) => [letter.charCodeAt(0), '\b\f\n\r\t'.charCodeAt(index)]))
+const simple = new Map(
+  Array.from('bfnrt', (letter, index) => [letter.charCodeAt(0), '\b\f\n\r\t'.charCodeAt(index)]),
+)
 let scratch = Buffer.allocUnsafeSlow(64 * 1024)
 
 /** The strings of a JSON array one behind the other. They are frames, so where each ends can be seen. */

@@ -98,13 +98,14 @@ export class Load implements Receiver {
   failure: Failure | undefined
   /** Whether the broker has answered SUBSCRIBE with receipts; if not it was given a moment. */
   answered = true
-  /** Connections that are made. */
+  /** Connections that are made, and what the broker calls itself on them. */
   connected = 0
+  server = ''
   readonly latency = new Histogram()
   readonly tally: Tally
   sent = 0
   delivered = 0
-  private readonly plan: Plan
+  readonly plan: Plan
   private readonly run = runName()
   private readonly runBytes = Buffer.from(this.run)
   private readonly publishers: Publisher[] = []
@@ -173,6 +174,7 @@ export class Load implements Receiver {
         if (this.failure !== undefined) throw this.failure
         await connection.open()
         this.connected++
+        this.server = connection.server
         if (subscribe) this.subscribeOne(connection, number)
       }
     }
@@ -229,7 +231,7 @@ export class Load implements Receiver {
     this.finish = ended
     const elapsed = Math.max(0, ended - this.begin)
     const { sent, delivered, late } = this
-    const stalled = !(await this.settle(signal))
+    const stalled = !(await this.settle(signal)) && this.failure === undefined
     return {
       seconds: elapsed / 1e6,
       sent,
@@ -251,7 +253,8 @@ export class Load implements Receiver {
   async settle(signal?: AbortSignal): Promise<boolean> {
     while (this.owed > 0) {
       const now = this.clock()
-      if (this.failure !== undefined || this.stalled(now, signal?.aborted === true ? HURRY : PATIENCE)) return false
+      if (this.failure !== undefined || this.stalled(now, signal?.aborted === true ? HURRY : PATIENCE))
+        return false
       await this.pause(LOOK)
     }
     return true
@@ -317,7 +320,8 @@ export class Load implements Receiver {
   }
 
   receipt(connection: Connection): void {
-    const publisher = this.subscribed || this.subscriptions === 0 ? this.publishers[connection.publisher] : undefined
+    const publisher =
+      this.subscribed || this.subscriptions === 0 ? this.publishers[connection.publisher] : undefined
     if (publisher !== undefined && publisher.owed > 0) this.pay(publisher)
     else this.receipts++
   }
@@ -359,7 +363,7 @@ export class Load implements Receiver {
 
   /** Deliveries of a message, as things are. */
   private reaches(destination: number): number {
-    return this.subscribed ? this.tally.deliveries(destination) : 0
+    return this.subscribed && this.subscriptions > 0 ? this.tally.deliveries(destination) : 0
   }
 
   private publish(publisher: Publisher, time: number): void {

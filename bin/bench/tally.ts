@@ -116,7 +116,9 @@ export class Tally {
       if (rotating) {
         const rounds = Math.floor(sent / destinations)
         for (let index = 0; index < destinations; index++)
-          due += (rounds + (index < sent % destinations ? 1 : 0)) * this.deliveries((publisher + index) % destinations)
+          due +=
+            (rounds + (index < sent % destinations ? 1 : 0)) *
+            this.deliveries((publisher + index) % destinations)
       } else due += sent * this.deliveries(publisher % destinations)
     }
     const { duplicates, outOfOrder, strange } = this
