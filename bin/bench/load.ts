@@ -185,6 +185,7 @@ export class Load implements Receiver {
   /** Makes the subscriptions that open() has left out. */
   async subscribe(): Promise<void> {
     this.lastArrival = this.clock()
+    this.receipts = 0
     for (const [number, connection] of this.connections.entries()) this.subscribeOne(connection, number)
     await this.confirm()
   }
@@ -320,8 +321,8 @@ export class Load implements Receiver {
   }
 
   receipt(connection: Connection): void {
-    const publisher =
-      this.subscribed || this.subscriptions === 0 ? this.publishers[connection.publisher] : undefined
+    const publisher = this.publishers[connection.publisher]
+    // That of a SUBSCRIBE comes before anything is sent.
     if (publisher !== undefined && publisher.owed > 0) this.pay(publisher)
     else this.receipts++
   }

@@ -359,7 +359,9 @@ class Connection {
   private frames(bytes: Buffer, start: number, end: number): void {
     while (start < end) {
       if (bytes[start] === LF) start++
-      else start = bytes[start] === 83 && bytes[start + 1] === 69 ? this.send(bytes, start) : this.other(bytes, start)
+      else
+        start =
+          bytes[start] === 83 && bytes[start + 1] === 69 ? this.send(bytes, start) : this.other(bytes, start)
     }
   }
 
@@ -380,7 +382,8 @@ class Connection {
         receiptTo = place + 1
       } else if (first === 99 && bytes[line + 14] === COLON) {
         length = 0
-        for (let digit = line + 15; digit < place; digit++) length = length * 10 + (bytes[digit] as number) - 48
+        for (let digit = line + 15; digit < place; digit++)
+          length = length * 10 + (bytes[digit] as number) - 48
       }
       place++
     }
@@ -408,7 +411,9 @@ class Connection {
       return end
     }
     const [command, ...lines] = bytes.toString('utf8', start, end - 1).split('\n')
-    const headers = new Map(lines.map((line) => [line.split(':', 1)[0] ?? '', line.slice(line.indexOf(':') + 1)]))
+    const headers = new Map(
+      lines.map((line) => [line.split(':', 1)[0] ?? '', line.slice(line.indexOf(':') + 1)]),
+    )
     if (command === 'CONNECT') this.reply(GREETING)
     const receipt = headers.get('receipt')
     if (receipt !== undefined) this.receipt(receipt)
@@ -449,7 +454,8 @@ function unmask(bytes: Buffer, start: number, end: number): void {
   let place = start
   // Bytes one by one to where words begin, then words.
   const aligned = Math.min(end, place + ((4 - ((bytes.byteOffset + place) & 3)) & 3))
-  for (; place < aligned; place++) bytes[place] = (bytes[place] as number) ^ (bytes[key + ((place - start) & 3)] as number)
+  for (; place < aligned; place++)
+    bytes[place] = (bytes[place] as number) ^ (bytes[key + ((place - start) & 3)] as number)
   if (end - place >= 64) {
     let word = 0
     for (let index = 3; index >= 0; index--)
@@ -458,7 +464,8 @@ function unmask(bytes: Buffer, start: number, end: number): void {
     for (let index = 0; index < words.length; index++) words[index] = (words[index] as number) ^ word
     place += words.length << 2
   }
-  for (; place < end; place++) bytes[place] = (bytes[place] as number) ^ (bytes[key + ((place - start) & 3)] as number)
+  for (; place < end; place++)
+    bytes[place] = (bytes[place] as number) ^ (bytes[key + ((place - start) & 3)] as number)
 }
 
 const server = createServer({ noDelay: true }, (socket) => {
