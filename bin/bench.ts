@@ -95,7 +95,7 @@ async function measure(load: Load, settings: Settings, signal: AbortSignal): Pro
       )
     const { failure } = load
     // There is nothing to show then but why.
-    if (failure !== undefined && figures.seconds === 0) return explain(failure)
+    if (failure !== undefined && figures.delivered === 0) return explain(failure)
     const verdict = load.verdict()
     const ended =
       failure !== undefined

@@ -199,6 +199,7 @@ export class Connection {
   end(): void {
     this.state = 'ended'
     this.socket?.destroy()
+    this.settle?.(new Failure('the connection is no longer wanted.'))
   }
 
   /** Called by flush(). */
@@ -523,9 +524,11 @@ export class Connection {
 
   private fail(failure: Failure): void {
     if (this.state === 'ended') return
+    const { settle } = this
+    this.settle = undefined
     this.end()
-    if (this.settle === undefined) this.receiver.failed(this, failure)
-    else this.settle(failure)
+    if (settle === undefined) this.receiver.failed(this, failure)
+    else settle(failure)
   }
 
   private refusal(message: string, body: string): Failure {
@@ -544,17 +547,19 @@ export class Connection {
 
   private closed(): Failure {
     if (this.settle === undefined) return new Failure('the broker has closed a connection.')
-    return this.state === 'shaking hands'
-      ? new Failure(
-          `${this.target.url} has closed the connection without an answer.`,
-          this.target.secure
-            ? 'Does it speak TLS?'
-            : `Does it speak TLS? Then write ${this.target.transport === 'tcp' ? 'tls' : 'wss'}://`,
-        )
-      : new Failure(
-          `${this.target.url} has closed the connection without an answer to CONNECT.`,
-          TLS_OR_LOGIN,
-        )
+    const { url, host, port, transport, secure } = this.target
+    if (this.state !== 'shaking hands')
+      return new Failure(
+        `${url} has closed the connection without an answer to CONNECT.`,
+        'Does this port speak plain STOMP? Look at --login and --passcode too.',
+      )
+    const others = secure ? [] : [`${transport === 'tcp' ? 'tls' : 'wss'}://${host}:${port} if it speaks TLS`]
+    if (transport !== 'tcp')
+      others.push(`${secure ? 'tls' : 'tcp'}://${host}:${port} if it speaks STOMP without WebSocket`)
+    return new Failure(
+      `${url} has closed the connection without an answer.`,
+      others.length === 0 ? 'Does it speak TLS?' : `Write ${others.join(', or\n')}`,
+    )
   }
 
   private slow(): Failure {
@@ -612,7 +617,6 @@ export class Connection {
 const ACK = Buffer.from('ACK\nid:')
 /** How many more or fewer digits a message may have in its head than the one before. */
 const SLACK = 8
-const TLS_OR_LOGIN = 'Look at --login and --passcode, and whether this port speaks STOMP.'
 
 function refused({ url, transport }: Target, status: number, body: string): Failure {
   const said = body === '' || body.startsWith('<') ? '' : `\n  ${body.split('\n', 1)[0] ?? ''}`

@@ -152,7 +152,7 @@ Examples:
   stomp-broker bench --rate 100 --publishers 10            latency at 1000 messages a second
   stomp-broker bench --queue --publishers 4 --subscribers 4 --receipts --ack client-individual
   stomp-broker bench --url ws://127.0.0.1:15674/ws --login guest --passcode guest     RabbitMQ
-  stomp-broker --max-body 64m bench --size 32m             options of the broker that is started`,
+  stomp-broker --compression bench                         options of the broker that is started`,
   )
 }
 

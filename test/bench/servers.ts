@@ -49,6 +49,8 @@ async function startNode(
   if (cores !== undefined) command.unshift('taskset', '--cpu-list', cores.server)
   const [file = '', ...rest] = command
   const child = spawn(file, rest, { stdio: ['ignore', 'pipe', 'inherit'] })
+  // Whatever becomes of this process.
+  process.once('exit', () => child.kill('SIGKILL'))
   let output = ''
   const shown = await new Promise<string>((resolve, reject) => {
     child.stdout.setEncoding('utf8').on('data', (text: string) => {
