@@ -54,9 +54,9 @@ describe('stomp-broker bench', () => {
   test('without --url starts a broker of its own, and shows a table', async ({ shell }) => {
     const { code, stdout, stderr } = await shell.run([
       '--max-body',
-      '16m',
+      '10m',
       '--max-frame',
-      '17m',
+      '12m',
       'bench',
       ...short,
       '--size',
