@@ -10,18 +10,24 @@ const switches = new Map([
   ...['false', '0', 'no', 'off'].map((word) => [word, false] as const),
 ])
 
+export function parseInteger(text: string): number {
+  if (!/^-?\d+$/.test(text)) throw new InvalidArgumentError('It must be a whole number.')
+  return Number(text)
+}
+
+export function parseBytes(text: string): number {
+  const match = /^(\d+) ?([kmg]?)(i?b)?$/i.exec(text)
+  if (match === null) throw new InvalidArgumentError('It must be a number of bytes such as 65536, 64k or 8m.')
+  return Number(match[1]) * (units[(match[2] ?? '').toLowerCase()] ?? 1)
+}
+
 /** Reads what was typed for an option, on the command line or in the environment. */
 function parseValue(row: Row<unknown>, text: string): Value {
   switch (row.kind) {
     case 'integer':
-      if (!/^-?\d+$/.test(text)) throw new InvalidArgumentError('It must be a whole number.')
-      return Number(text)
-    case 'bytes': {
-      const match = /^(\d+) ?([kmg]?)(i?b)?$/i.exec(text)
-      if (match === null)
-        throw new InvalidArgumentError('It must be a number of bytes such as 65536, 64k or 8m.')
-      return Number(match[1]) * (units[(match[2] ?? '').toLowerCase()] ?? 1)
-    }
+      return parseInteger(text)
+    case 'bytes':
+      return parseBytes(text)
     case 'switch': {
       const value = switches.get(text.toLowerCase())
       if (value === undefined) throw new InvalidArgumentError('It must be true or false.')

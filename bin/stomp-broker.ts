@@ -1,6 +1,7 @@
 #!/usr/bin/env node
 import { Command } from 'commander'
 import { createBroker, OptionsError, VERSION, type Broker } from '../broker/index.ts'
+import { addBench } from './bench.ts'
 import { banner, explainListenError } from './banner.ts'
 import { addFlags, inWordsOf, readFlags } from './flags.ts'
 
@@ -16,6 +17,7 @@ const program = new Command('stomp-broker')
   .exitOverride((error) => process.exit(error.exitCode === 0 ? 0 : USAGE))
 
 addFlags(program)
+addBench(program)
 // A closed pipe or a full disk behind the banner is no reason to stop.
 process.stdout.on('error', () => {})
 
@@ -37,10 +39,7 @@ program.allowExcessArguments()
 program.action(async () => {
   const [word] = program.args
   if (word !== undefined) {
-    quit(
-      `${JSON.stringify(word)} is not understood; stomp-broker takes options only, see stomp-broker --help`,
-      USAGE,
-    )
+    quit(`${JSON.stringify(word)} is not understood; see stomp-broker --help`, USAGE)
   }
   const broker = configure()
   const addresses = await broker.listen().catch((error: NodeJS.ErrnoException) => {

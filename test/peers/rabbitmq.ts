@@ -9,6 +9,7 @@ import { setTimeout } from 'node:timers/promises'
 /** A RabbitMQ node of our own, which shares nothing with one that the machine may be running. */
 export interface RabbitMQ {
   readonly webSocketUrl: string
+  readonly pid: number
   close(): Promise<void>
 }
 
@@ -93,7 +94,8 @@ export async function startRabbitMQ(server: string): Promise<RabbitMQ> {
     await close()
     throw error
   }
-  return { webSocketUrl: `ws://127.0.0.1:${webStomp}/ws`, close }
+  const pid = programs.at(-1)?.pid ?? 0
+  return { webSocketUrl: `ws://127.0.0.1:${webStomp}/ws`, pid, close }
 }
 
 /** Nothing of what may be set up here for another node. */
@@ -140,6 +142,10 @@ class Program {
         resolve()
       })
     })
+  }
+
+  get pid(): number {
+    return this.child.pid ?? 0
   }
 
   /** Until something accepts connections on `port`. Rejects when the program ends before. */

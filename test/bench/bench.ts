@@ -1,0 +1,231 @@
+/** What this broker costs, next to the least that Node could do it for, and to what else is installed. */
+import { writeFile } from 'node:fs/promises'
+import { cpus } from 'node:os'
+import { parseArgs } from 'node:util'
+import { median, scenarios, sum, type Extent, type Sample, type Scenario } from './scenarios.ts'
+import { cores, known, ourBroker, pin, running, type Kind, type Server } from './servers.ts'
+
+const HELP = `npm run bench -- [options]
+
+  --scenarios <list>   which, with commas between (all)
+  --servers <list>     which, with commas between (all that are installed)
+  --server <name=url>  one more that is running already, with #<pid> to read its CPU time; several times if need be
+  --build <name=file>  one more build of this broker, by its dist/bin/stomp-broker.js
+  --reps <n>           how often each is measured; medians are shown (3)
+  --duration <s>       seconds of one measurement (1)
+  --quick              a hundredth of the large numbers, to see that it works
+  --json <file>        also write every single result there
+  --help
+
+Scenarios
+${scenarios.map(({ name, title }) => `  ${name.padEnd(13)}${title}`).join('\n')}
+
+Servers on this machine
+  ${known()
+    .map(({ name }) => name)
+    .join(', ')}
+`
+
+interface Run {
+  readonly scenario: string
+  readonly server: string
+  readonly sample: Sample
+}
+
+interface Options {
+  readonly chosen: readonly Scenario[]
+  readonly kinds: readonly Kind[]
+  readonly reps: number
+  readonly extent: Extent
+  readonly json: string | undefined
+}
+
+function readOptions(): Options {
+  const text = { type: 'string' } as const
+  const { values } = parseArgs({
+    options: {
+      scenarios: text,
+      servers: text,
+      server: { ...text, multiple: true },
+      build: { ...text, multiple: true },
+      reps: text,
+      duration: text,
+      json: text,
+      quick: { type: 'boolean' },
+      help: { type: 'boolean', short: 'h' },
+    },
+  })
+  if (values.help === true) {
+    process.stdout.write(HELP)
+    process.exit(0)
+  }
+  const builds = (values.build ?? []).map((build) => {
+    const [name = '', file = ''] = build.split('=')
+    if (name === '' || file === '') throw new RangeError(`${JSON.stringify(build)} is no name=file`)
+    return ourBroker(name, file)
+  })
+  return {
+    chosen: choose('scenario', scenarios, values.scenarios),
+    kinds: [...choose('server', known(), values.servers), ...builds, ...(values.server ?? []).map(running)],
+    reps: positive('--reps', values.reps ?? '3', true),
+    extent: {
+      duration: positive('--duration', values.duration ?? '1', false),
+      divisor: values.quick === true ? 100 : 1,
+    },
+    json: values.json,
+  }
+}
+
+function choose<T extends { name: string }>(
+  what: string,
+  all: readonly T[],
+  list: string | undefined,
+): readonly T[] {
+  if (list === undefined) return all
+  return list.split(',').map((name) => {
+    const found = all.find((one) => one.name === name)
+    if (found === undefined)
+      throw new RangeError(
+        `there is no ${what} ${JSON.stringify(name)}, but ${all.map((one) => one.name).join(', ')}`,
+      )
+    return found
+  })
+}
+
+function positive(option: string, text: string, whole: boolean): number {
+  const value = Number(text)
+  if (!(value > 0) || (whole && !Number.isInteger(value)))
+    throw new RangeError(`${option} ${text} is no number above zero`)
+  return value
+}
+
+/** Servers that have been started, by name. */
+const started = new Map<string, Server>()
+
+async function serverOf(kind: Kind, fresh: boolean): Promise<Server> {
+  const one = started.get(kind.name)
+  if (one !== undefined && !(fresh && kind.ours)) return one
+  await one?.stop()
+  const server = await kind.start()
+  started.set(kind.name, server)
+  return server
+}
+
+function figure(value: number | undefined): string {
+  if (value === undefined || Number.isNaN(value)) return '-'
+  const digits = value >= 1000 ? 0 : value >= 100 ? 1 : value >= 1 ? 2 : 3
+  return value.toLocaleString('en', { maximumFractionDigits: digits })
+}
+
+async function once(scenario: Scenario, kind: Kind, extent: Extent): Promise<Run | undefined> {
+  if (scenario.own === true && !kind.ours) return undefined
+  const began = performance.now()
+  let sample: Sample
+  try {
+    const server = await serverOf(kind, scenario.fresh === true)
+    if (!scenario.fits(server)) return undefined
+    sample = await scenario.run(server, extent)
+  } catch (error) {
+    const verdict = { lost: 0, duplicates: 0, outOfOrder: 0, strange: 0 }
+    sample = { values: {}, verdict, busy: 0, failure: (error as Error).message }
+  }
+  const shown = scenario.columns.map(({ key, title }) => `${figure(sample.values[key])} ${title}`)
+  const took = `${((performance.now() - began) / 1000).toFixed(1)} s`
+  const said = sample.failure === undefined ? shown.join(', ') : `FAILED: ${sample.failure}`
+  process.stderr.write(
+    `  ${scenario.name.padEnd(12)} ${kind.name.padEnd(14)} ${took.padStart(7)}   ${said}\n`,
+  )
+  return { scenario: scenario.name, server: kind.name, sample }
+}
+
+async function runAll({ chosen, kinds, reps, extent }: Options): Promise<Run[]> {
+  const runs: Run[] = []
+  for (let rep = 0; rep < reps; rep++) {
+    for (const scenario of chosen) {
+      if (rep > 0 && scenario.heavy === true) continue
+      // Another one begins each time, so that none always follows the same neighbour.
+      for (let place = 0; place < kinds.length; place++) {
+        const kind = kinds[(place + rep) % kinds.length]
+        const run = kind === undefined ? undefined : await once(scenario, kind, extent)
+        if (run !== undefined) runs.push(run)
+      }
+    }
+  }
+  return runs
+}
+
+/** One table for each scenario, in Markdown. */
+function report({ chosen, kinds, reps, extent }: Options, runs: readonly Run[]): string {
+  const [cpu] = cpus()
+  const pinned =
+    cores === undefined ? 'processes on any core' : 'servers on one core, the load generator on another'
+  const text = [
+    `Node ${process.version}, ${process.platform} ${process.arch}, ${cpus().length} × ${cpu?.model.trim() ?? 'unknown'}; ${pinned}; medians of ${reps} interleaved runs of ${extent.duration} s.`,
+    '',
+  ]
+  for (const { name, title, columns, ratio } of chosen) {
+    const of = (server: string): Sample[] =>
+      runs.filter((run) => run.scenario === name && run.server === server).map(({ sample }) => sample)
+    const value = (server: string, key: string): number =>
+      median(of(server).flatMap(({ values }) => values[key] ?? []))
+    const compared = columns.find(({ key }) => key === ratio)?.title ?? ratio
+    const heads = [
+      '',
+      ...columns.map((column) => column.title),
+      `${compared}, to limit`,
+      'generator busy',
+      'lost / twice / disordered',
+    ]
+    const rows = kinds
+      .filter((kind) => of(kind.name).length > 0)
+      .map((kind) => {
+        const samples = of(kind.name)
+        const verdict = samples.map((sample) => sample.verdict).reduce(sum)
+        const failure = samples.find((sample) => sample.failure !== undefined)?.failure
+        const part = value(kind.name, ratio) / value('limit', ratio)
+        return [
+          kind.name,
+          ...columns.map(({ key }) => figure(value(kind.name, key))),
+          Number.isNaN(part) ? '-' : `${part.toFixed(2)} ×`,
+          `${Math.round(100 * median(samples.map(({ busy }) => busy)))} %`,
+          failure === undefined
+            ? `${verdict.lost} / ${verdict.duplicates} / ${verdict.outOfOrder}`
+            : `FAILED: ${failure.replaceAll('\n', ' ')}`,
+        ]
+      })
+    const line = (cells: readonly string[]): string => `| ${cells.join(' | ')} |`
+    text.push(`### ${name}: ${title}`, '', line(heads), line(heads.map(() => '---')), ...rows.map(line), '')
+  }
+  return text.join('\n')
+}
+
+async function main(): Promise<void> {
+  let options: Options
+  try {
+    options = readOptions()
+  } catch (error) {
+    process.stderr.write(`error: ${(error as Error).message}\n(npm run bench -- --help lists the options)\n`)
+    process.exitCode = 64
+    return
+  }
+  if (cores !== undefined) pin(process.pid, cores.load)
+  const stop = async (): Promise<void> => {
+    await Promise.all([...started.values()].map((server) => server.stop()))
+  }
+  for (const signal of ['SIGINT', 'SIGTERM'] as const)
+    process.once(signal, () => void stop().then(() => process.exit(130)))
+  try {
+    const runs = await runAll(options)
+    process.stdout.write(`${report(options, runs)}\n`)
+    if (options.json !== undefined) await writeFile(options.json, JSON.stringify(runs, undefined, 1))
+    const bad = runs.some(
+      ({ sample: { verdict, failure } }) =>
+        failure !== undefined || verdict.lost > 0 || verdict.duplicates > 0,
+    )
+    process.exitCode = bad ? 1 : 0
+  } finally {
+    await stop()
+  }
+}
+
+await main()
