@@ -35,13 +35,16 @@ interface Plan {
   readonly others: readonly Subscriber[]
 }
 
+/** A list of subscribers, which is another one as soon as anybody comes or goes. */
+interface Audience extends ReadonlyArray<Subscriber> {
+  plan?: Plan | undefined
+}
+
 /** Topic fan-out: every subscriber of this node, and the engine's word for the first and the last. */
 export class Hub implements EngineHost {
   private readonly engine: Engine
   private readonly ids: MessageIds
   private readonly subscriptions = new Subscriptions<Subscriber>()
-  /** By the list of subscribers, which is another one as soon as anybody comes or goes. */
-  private readonly plans = new WeakMap<readonly Subscriber[], Plan>()
 
   constructor(engine: Engine, ids: MessageIds) {
     this.engine = engine
@@ -63,10 +66,9 @@ export class Hub implements EngineHost {
 
   deliver(message: Message): void {
     // The list is a snapshot: who subscribes from inside the loop does not get this message.
-    const subscribers = this.subscriptions.match(message.destination.name)
-    if (subscribers.length === 0) return
-    const plan = this.plans.get(subscribers) ?? this.plan(subscribers)
-    if (plan === undefined) return each(subscribers, message)
+    const audience: Audience = this.subscriptions.match(message.destination.name)
+    const plan = audience.length > 1 ? (audience.plan ??= planFor(audience)) : undefined
+    if (plan === undefined) return each(audience, message)
     const { groups, others } = plan
     for (let index = 0; index < groups.length; index++) {
       const group = groups[index] as Group // index < length
@@ -78,31 +80,29 @@ export class Hub implements EngineHost {
   mint(): string {
     return this.ids.next()
   }
+}
 
-  /** Undefined as long as some are not ready for one. */
-  private plan(subscribers: readonly Subscriber[]): Plan | undefined {
-    const forms = new Map<Form, { connections: Connection[]; subscribers: Subscriber[] }>()
-    const others: Subscriber[] = []
-    for (const subscriber of subscribers) {
-      const { outlet } = subscriber
-      if (outlet === 'later') return undefined
-      if (outlet === undefined) {
-        others.push(subscriber)
-        continue
-      }
-      let group = forms.get(outlet.form)
-      if (group === undefined) forms.set(outlet.form, (group = { connections: [], subscribers: [] }))
-      group.connections.push(outlet.connection)
-      group.subscribers.push(subscriber)
+/** Undefined as long as some are not ready for one. */
+function planFor(audience: Audience): Plan | undefined {
+  const forms = new Map<Form, { connections: Connection[]; subscribers: Subscriber[] }>()
+  const others: Subscriber[] = []
+  for (const subscriber of audience) {
+    const { outlet } = subscriber
+    if (outlet === 'later') return undefined
+    if (outlet === undefined) {
+      others.push(subscriber)
+      continue
     }
-    const groups = [...forms].flatMap(([form, group]): Group | never[] => {
-      const company = group.connections[0]?.company(group.connections)
-      return company === undefined ? [] : { form, company, subscribers: group.subscribers }
-    })
-    const plan = { groups, others }
-    this.plans.set(subscribers, plan)
-    return plan
+    let group = forms.get(outlet.form)
+    if (group === undefined) forms.set(outlet.form, (group = { connections: [], subscribers: [] }))
+    group.connections.push(outlet.connection)
+    group.subscribers.push(subscriber)
   }
+  const groups = [...forms].flatMap(([form, { connections, subscribers }]): Group | never[] => {
+    const company = connections[0]?.company(connections)
+    return company === undefined ? [] : { form, company, subscribers }
+  })
+  return { groups, others }
 }
 
 function each(subscribers: readonly Subscriber[], message: Message): void {

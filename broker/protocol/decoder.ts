@@ -52,6 +52,7 @@ const LF = 10
 const CR = 13
 const SPACE = 32
 const COLON = 58
+const S = 83
 
 /** What the bytes of a head ask for: nothing, a look, or to read the head line by line. */
 const ORDINARY = 0
@@ -273,7 +274,9 @@ export class Decoder {
   private utf8 = false
   /** Clients write to the same destination again and again. */
   private destination = ''
-  private habit: Habit | undefined
+  /** Of the heads that begin with S as SEND does, and of others, such as ACK. */
+  private sending: Habit | undefined
+  private other: Habit | undefined
 
   constructor(limits: FrameLimits) {
     this.limits = limits
@@ -421,12 +424,13 @@ export class Decoder {
     // CONNECT is not escaped, and comes once.
     if (command === undefined || command === 'CONNECT' || command === 'STOMP') return false
     const { named, namedEnd } = found
-    if (named > 0 && !holds(buffer, named, namedEnd, this.destination)) {
-      this.destination = buffer.toString('latin1', named, namedEnd)
-    }
+    const usual = named === 0 || holds(buffer, named, namedEnd, this.destination)
+    if (!usual) this.destination = buffer.toString('latin1', named, namedEnd)
     found.destination = named > 0 ? this.destination : undefined
-    if (found.receipt > 0 !== found.id > 0) {
-      this.habit = new Habit(command, count, buffer, start, lines, blank)
+    if (usual && found.receipt > 0 !== found.id > 0) {
+      const habit = new Habit(command, count, buffer, start, lines, blank)
+      if (buffer[start] === S) this.sending = habit
+      else this.other = habit
     }
     this.begun(command, count, lines, blank)
     return true
@@ -434,7 +438,8 @@ export class Decoder {
 
   /** True once `frame` is set, because its head is like the one before. */
   private followHabit(): boolean {
-    const { habit, buffer, start } = this
+    const { buffer, start } = this
+    const habit = buffer[start] === S ? this.sending : this.other
     if (habit === undefined || this.at !== start) return false
     const blank = habit.find(buffer, start, this.end, this.limits.maxHeaderLine)
     if (blank < 0) return false

@@ -46,16 +46,36 @@ const NO_RULES: DestinationRules = { separator: 'auto', broadcast: [], strict: f
 // eslint-disable-next-line no-control-regex
 const control = /[\u0000-\u001f\u007f-\u009f]/
 
-/** Bounded, and emptied rather than aged: it refills in no time. */
-const KNOWN = 10_000
+/** Names that are remembered, and characters of them. */
+const KNOWN = 100_000
+const KNOWN_CHARACTERS = 10_000_000
+
+/** What was found out about a name. Bounded, and emptied rather than aged: it refills in no time. */
+class Known<T> {
+  private readonly entries = new Map<string, T>()
+  private characters = 0
+
+  get(name: string): T | undefined {
+    return this.entries.get(name)
+  }
+
+  set(name: string, value: T): void {
+    this.characters += name.length
+    if (this.entries.size >= KNOWN || this.characters > KNOWN_CHARACTERS) {
+      this.entries.clear()
+      this.characters = name.length
+    }
+    this.entries.set(name, value)
+  }
+}
 
 /** Reads the names of one broker. All methods throw `invalid-destination` or `unsupported-destination`. */
 export class Destinations {
   private readonly rules: DestinationRules
   /** Names repeat with every SEND; the checks need not. */
-  private readonly known = new Map<string, readonly (Destination | Personal)[]>()
+  private readonly known = new Known<readonly (Destination | Personal)[]>()
   /** And with every client that subscribes. */
-  private readonly interests = new Map<string, Subscribed>()
+  private readonly interests = new Known<Subscribed>()
 
   constructor(rules: DestinationRules = NO_RULES) {
     this.rules = rules
@@ -68,7 +88,6 @@ export class Destinations {
       const name = copy(text)
       checkText(name)
       list = name.split(/,(?=\/)/).map((each) => this.sentTo(each))
-      if (this.known.size >= KNOWN) this.known.clear()
       // Composites can be many, of the same few names.
       if (list.length === 1) this.known.set(name, list)
     }
@@ -81,7 +100,6 @@ export class Destinations {
     if (known === undefined) {
       const name = copy(text)
       known = this.readInterest(name)
-      if (this.interests.size >= KNOWN) this.interests.clear()
       this.interests.set(name, known)
     }
     return known
