@@ -30,6 +30,8 @@ export class Publisher<S> {
   private readonly roster: Roster
   private readonly transactions: Transactions<S>
   private known: Sender | undefined
+  private latest: string | undefined
+  private latestAddresses: readonly (Destination | Personal)[] = []
 
   constructor(session: string, house: PublisherHouse, roster: Roster, transactions: Transactions<S>) {
     this.session = session
@@ -51,9 +53,9 @@ export class Publisher<S> {
   /** The messages of a SEND; a promise where an application has to think about it. */
   read(frame: Frame, transaction: Transaction<S> | undefined): Op[] | Promise<Op[]> {
     const destination = required(frame, 'destination')
-    const addresses = this.house.destinations.sent(destination)
+    const addresses = this.addresses(destination)
     const plain = this.pass(frame, destination, addresses)
-    if (plain !== undefined && transaction === undefined) return [{ type: 'send', message: plain }]
+    if (plain !== undefined) return [{ type: 'send', message: plain }]
     const { body } = frame
     const { terms, headers } = readPublication(frame.headers, this.sender)
     const size = footprint(frame)
@@ -92,7 +94,16 @@ export class Publisher<S> {
     })
   }
 
-  /** The message of a plain frame to one topic or queue by its own name, which nearly all are. */
+  /** A client writes to one destination again and again, and the decoder then gives the very same text. */
+  private addresses(destination: string): readonly (Destination | Personal)[] {
+    if (destination !== this.latest) {
+      this.latestAddresses = this.house.destinations.sent(destination)
+      this.latest = destination
+    }
+    return this.latestAddresses
+  }
+
+  /** The message of a plain frame, which is in no transaction, to one topic or queue by its own name, which nearly all are. */
   private pass(
     frame: Frame,
     name: string,

@@ -328,6 +328,8 @@ export class Session implements Receiver, InboxHost, RosterHost, Ticking {
 
   /** The delivery an ACK or NACK names; undefined for one that is harmless and to be ignored. */
   private findEntry(frame: Frame): Held | undefined {
+    const { expected } = this.ledger
+    if (expected !== undefined && this.version === '1.2' && frame.hasId(expected.id)) return expected
     const id = ackId(frame, this.version)
     // stompjs writes it where a message showed no ack header, that is, where none is needed.
     if (id === 'undefined') {

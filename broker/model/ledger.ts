@@ -20,6 +20,8 @@ export class Ledger<S> {
   private readonly entries = new Map<string, Held<S>>()
   /** There until the subscription is drained, also while it holds nothing. */
   private readonly lines = new Map<S, Line<S>>()
+  /** The one that was handed something last. */
+  private latest: Line<S> | undefined
   /**
    * The ids of the latest that were settled, written over in turn. It is looked through where an
    * ACK comes too late, which is seldom; to keep it in a set would cost every ACK that does not.
@@ -33,6 +35,7 @@ export class Ledger<S> {
   /** Takes a delivery in, under the id that its MESSAGE shows as `message-id` and as `ack`. */
   add(id: string, subscription: S, delivery: Delivery): void {
     const line = this.line(subscription)
+    this.latest = line
     const entry = new Held(id, subscription, delivery, ++this.order, line)
     this.entries.set(id, entry)
     line.append(entry)
@@ -42,10 +45,15 @@ export class Ledger<S> {
     return this.entries.get(id)
   }
 
+  /** What is acked next by a client with one subscription that acks in order. */
+  get expected(): Entry<S> | undefined {
+    return this.latest?.first
+  }
+
   /** Takes out the entry or, `cumulative`, all of its subscription up to it (1.2, SUBSCRIBE ack header). */
   take(entry: Entry<S>, cumulative: boolean): readonly Entry<S>[] {
-    const held = this.entries.get(entry.id)
-    if (held === undefined) return []
+    const held = entry instanceof Held ? entry : undefined
+    if (!held?.listed) return []
     const taken = [held]
     if (cumulative) {
       for (let earlier = held.before; earlier !== undefined; earlier = earlier.before) taken.push(earlier)
@@ -79,6 +87,7 @@ export class Ledger<S> {
     for (const line of lines) line?.collect(drained)
     if (lines.length > 1) drained.sort(byOrder)
     for (const entry of drained) this.remove(entry)
+    this.latest = undefined
     if (subscription === undefined) this.lines.clear()
     else this.lines.delete(subscription)
     return drained
@@ -92,12 +101,14 @@ export class Ledger<S> {
   }
 
   private line(subscription: S): Line<S> {
+    if (this.latest?.subscription === subscription) return this.latest
     let line = this.lines.get(subscription)
-    if (line === undefined) this.lines.set(subscription, (line = new Line()))
+    if (line === undefined) this.lines.set(subscription, (line = new Line(subscription)))
     return line
   }
 
   private remove(entry: Held<S>): void {
+    entry.listed = false
     entry.line.remove(entry)
     this.entries.delete(entry.id)
     if (this.settled.length < REMEMBERED) return void this.settled.push(entry.id)
@@ -114,6 +125,8 @@ class Held<S> implements Entry<S> {
   readonly order: number
   /** Where it stands, between these two. */
   readonly line: Line<S>
+  /** It has not been taken. */
+  listed = true
   before: Held<S> | undefined
   after: Held<S> | undefined
 
@@ -130,8 +143,13 @@ class Held<S> implements Entry<S> {
 
 /** What one subscription holds, in order. */
 class Line<S> {
-  private first: Held<S> | undefined
+  readonly subscription: S
+  first: Held<S> | undefined
   private last: Held<S> | undefined
+
+  constructor(subscription: S) {
+    this.subscription = subscription
+  }
 
   append(entry: Held<S>): void {
     const { last } = this

@@ -560,8 +560,9 @@ export class Decoder {
         )
       }
     } else {
-      // Not beyond `end`: what lies there is none of ours, and may be long.
-      const offset = this.buffer.subarray(this.at, this.end).indexOf(NUL)
+      // Nearly all that announce no length have no body. Not beyond `end`: what lies there is none of ours, and may be long.
+      const { at, end, buffer } = this
+      const offset = at < end && buffer[at] === NUL ? 0 : buffer.subarray(at, end).indexOf(NUL)
       bodyEnd = this.at + offset
       if (offset < 0) {
         this.at = this.end

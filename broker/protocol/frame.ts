@@ -1,5 +1,5 @@
 /** Frames, the header escaping of each version, and encoding. */
-import { put } from './bytes.ts'
+import { holds, put } from './bytes.ts'
 
 export type Version = '1.0' | '1.1' | '1.2'
 
@@ -158,6 +158,11 @@ export class Frame {
     // Those that are asked for most come first.
     if (name === 'transaction' || name === 'subscription' || MEANINGFUL.has(name)) return undefined
     return this.headers.get(name)
+  }
+
+  /** Whether it is known to have this `id`, of ASCII characters; false may mean that nobody has looked. */
+  hasId(id: string): boolean {
+    return this.idTo > 0 && holds(this.bytes, this.start + this.idFrom, this.start + this.idTo, id)
   }
 
   // What follows is for plain frames, whose lines and body pass from SEND to MESSAGE as they are.
