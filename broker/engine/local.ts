@@ -14,7 +14,6 @@ import { hasExpired, Retained } from './retained.ts'
 import { Schedule, type Task } from './schedule.ts'
 import { Senders, Waiting, type Load, type Loads } from './senders.ts'
 import type { EngineSettings } from './settings.ts'
-import { Young } from './young.ts'
 
 export type { EngineSettings } from './settings.ts'
 
@@ -28,7 +27,6 @@ export class LocalEngine implements Engine, House {
   readonly settings: EngineSettings
   readonly stats: Stats
   readonly schedule = new Schedule(() => this.admitSenders())
-  readonly young = new Young(this.schedule)
   private readonly queues = new Map<string, Queue>()
   private readonly retention: Retained
   /** Queues that listen to topics. */

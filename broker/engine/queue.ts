@@ -12,7 +12,6 @@ import type { Schedule, Task } from './schedule.ts'
 import type { Load } from './senders.ts'
 import type { EngineSettings } from './settings.ts'
 import { Willing } from './willing.ts'
-import type { Young } from './young.ts'
 
 /** JMS's default, for queues that the broker's options made prioritized. */
 const USUAL_PRIORITY = 4
@@ -33,7 +32,6 @@ export interface House {
   readonly settings: EngineSettings
   readonly stats: Stats
   readonly schedule: Schedule
-  readonly young: Young
   /** Moves the message to the dead letters of the queue; if they are full or there are none it stays. */
   bury(queue: Queue, entry: Entry, reason: Reason, deliveries: number): 'buried' | 'full' | 'nowhere'
   /** A queue for which somebody waits has room. */
@@ -393,7 +391,8 @@ export class Queue implements Home, Chooser {
     if (--consumption.credit > 0) this.willing.rotate(consumption)
     else this.dismiss(consumption)
     consumer.deliver(entry)
-    if (entry.state === 'out') this.house.young.add(entry)
+    // It is written by then, from where it was read.
+    if (entry.state === 'out') entry.message.detach()
   }
 
   expired(entry: Entry): boolean {
