@@ -144,6 +144,8 @@ export class QueueSubscription implements Consumer, Common {
   readonly mode: AckMode
   readonly form: Form
   readonly queue: string
+  /** The engine may forget what it hands out. */
+  readonly auto: boolean
   readonly exclusive: boolean
   readonly priority: number
   readonly accepts: Filter
@@ -172,6 +174,7 @@ export class QueueSubscription implements Consumer, Common {
     this.mode = mode
     this.form = host.form(id, mode)
     this.queue = queue
+    this.auto = mode === 'auto' && !host.selective
     this.terms = terms
     this.exclusive = sharing.exclusive
     this.priority = sharing.priority
@@ -181,11 +184,6 @@ export class QueueSubscription implements Consumer, Common {
     this.roomBytes = mode === 'auto' ? Infinity : sharing.prefetch.bytes
     this.host = host
     this.engine = engine
-  }
-
-  /** The engine may forget what it hands out. */
-  get auto(): boolean {
-    return this.mode === 'auto' && !this.host.selective
   }
 
   /** Its queue keeps the messages to a topic, also while nobody reads it. */
