@@ -454,7 +454,7 @@ export class Decoder {
     this.length = found.contentLength
     if (this.length >= 0) this.checkBody(this.length)
     this.bodyStart = this.at = blank + 1
-    this.frame = new Frame(command, this.utf8, count, buffer, start, lines, blank + 1, found, undefined)
+    this.frame = new Frame(command, count, buffer, start, lines, blank + 1, found, undefined)
   }
 
   private checkFrame(end: number): void {
@@ -492,7 +492,7 @@ export class Decoder {
     if (this.isTrimmed(command, headers)) trim(headers)
     this.length = this.bodyLength(headers)
     this.bodyStart = this.at = end + 1
-    this.frame = new Frame(command, this.utf8, count, this.buffer, this.start, 0, end + 1, undefined, headers)
+    this.frame = new Frame(command, count, this.buffer, this.start, 0, end + 1, undefined, headers)
   }
 
   private addHeader(headers: Map<string, string>, entry: string, command: Command): void {
@@ -575,7 +575,8 @@ export class Decoder {
     if (bodyEnd > this.bodyStart && !withBody.has(frame.command)) {
       throw new StompError('malformed-frame', `A ${frame.command} frame must not have a body.`)
     }
-    frame.end(bodyEnd)
+    // Not before: a frame may begin in bytes that are UTF-8 and end in others.
+    frame.end(bodyEnd, this.utf8)
     this.frame = undefined
     this.begin(bodyEnd + 1)
     if (this.start === this.end) this.buffer = NO_BODY
