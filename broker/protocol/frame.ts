@@ -160,7 +160,12 @@ export class Frame {
 
   // What follows is for plain frames, whose lines and body pass from SEND to MESSAGE as they are.
 
-  /** Bytes of the value of `receipt`; 0 for none. */
+  /** There is a `receipt`, if only an empty one. */
+  get receipted(): boolean {
+    return this.receiptTo > 0
+  }
+
+  /** Bytes of its value; 0 for none. */
   get receiptSize(): number {
     return this.receiptTo - this.receiptFrom
   }
