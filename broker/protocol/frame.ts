@@ -198,7 +198,7 @@ export class Frame {
 
   /** Much of what holds its bytes is its own. */
   get roomy(): boolean {
-    return this.size * 2 >= this.bytes.length
+    return this.size * 2 >= this.bytes.buffer.byteLength
   }
 
   /** The body and its NUL, where they lie. */
