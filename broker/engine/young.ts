@@ -1,8 +1,10 @@
 import type { Entry } from './entry.ts'
 import type { Schedule } from './schedule.ts'
 
-/** Deliveries that may be young at a time: each holds up at most what a socket reads at once, 64 KiB. */
+/** Deliveries that may be young at a time: each holds up what a socket reads at once, 64 KiB, or little more. */
 const MOST = 1_024
+/** What is as large was read into memory of its own, where it stays; here it would be held up when it is acked. */
+const LARGE = 64 * 1024
 /** Milliseconds after which nothing is young any more. */
 const YOUTH = 1_000
 
@@ -21,6 +23,7 @@ export class Young {
   }
 
   add(entry: Entry): void {
+    if (entry.message.size >= LARGE) return settle(entry)
     const { next } = this
     settle(this.entries[next])
     this.entries[next] = entry
