@@ -16,6 +16,9 @@ class Fake extends GatheringConnection {
   /** It takes nothing. */
   slow = false
 
+  constructor() {
+    super({ transport: 'fake', address: 'nowhere' })
+  }
   listen(receiver: Partial<Receiver>): void {
     this.receiver = { data() {}, full() {}, drain() {}, closed() {}, ...receiver }
   }
