@@ -118,7 +118,7 @@ export class Batch {
 
   /** The same for one who may take a while: in memory that serves nothing else. */
   kept(): readonly Buffer[] {
-    return (this.own ??= this.buffers().map((buffer) => (isLent(buffer) ? Buffer.from(buffer) : buffer)))
+    return (this.own ??= this.buffers().map((buffer) => (isLent(buffer) ? copyOf(buffer) : buffer)))
   }
 
   private join(): Buffer {
@@ -153,6 +153,13 @@ export class Batch {
       return target
     })
   }
+}
+
+/** Not in Node's pool either, of which a small one would keep 8 kB alive. */
+function copyOf(buffer: Buffer): Buffer {
+  const copy = Buffer.allocUnsafeSlow(buffer.length)
+  buffer.copy(copy)
+  return copy
 }
 
 const memory = new Memory()
