@@ -195,6 +195,9 @@ function digits(buffer: Buffer, from: number, to: number): number {
   return value
 }
 
+/** Bytes of a head that is remembered: a connection is not to hold much while it is silent. */
+const LONGEST_HABIT = 1_024
+
 /**
  * A head that came before, to know the next one by that is like it but for the value of one header:
  * clients send to one destination again and again, or acknowledge one message after the other.
@@ -427,7 +430,7 @@ export class Decoder {
     const usual = named === 0 || holds(buffer, named, namedEnd, this.destination)
     if (!usual) this.destination = buffer.toString('latin1', named, namedEnd)
     found.destination = named > 0 ? this.destination : undefined
-    if (usual && found.receipt > 0 !== found.id > 0) {
+    if (usual && blank - start < LONGEST_HABIT && found.receipt > 0 !== found.id > 0) {
       const habit = new Habit(command, count, buffer, start, lines, blank)
       if (buffer[start] === S) this.sending = habit
       else this.other = habit
