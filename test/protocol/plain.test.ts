@@ -3,7 +3,7 @@ import { describe, expect, test } from 'vitest'
 import type { FrameLimits } from '../../broker/protocol/decoder.ts'
 import { StompError } from '../../broker/protocol/errors.ts'
 import { MEANINGFUL, type Frame, type Version } from '../../broker/protocol/frame.ts'
-import { decoderFor, readAll, ROOMY, show } from './decode.ts'
+import { decoderFor, readAll, refusal, ROOMY, show } from './decode.ts'
 
 /** Values of the header that varies: those that keep a frame plain, and those that do not. */
 const varying = fc.oneof(
@@ -161,6 +161,16 @@ test('a plain frame says what it would if it were read line by line', () => {
     ),
     { numRuns: 1_500 },
   )
+})
+
+test('the limit of a header line holds for one that differs from the line before in its length', () => {
+  const decoder = decoderFor('1.2', { ...ROOMY, maxHeaderLine: 12 })
+  for (const value of ['1', '12', '1234']) {
+    decoder.feed(Buffer.from(`SEND\nreceipt:${value}\n\n\0`))
+    expect(readAll(decoder)).toHaveLength(1)
+  }
+  decoder.feed(Buffer.from('SEND\nreceipt:12345\n\n\0'))
+  expect(refusal(() => decoder.read())).toBe('frame-too-large')
 })
 
 describe('what is known to be UTF-8', () => {
