@@ -81,9 +81,9 @@ function naive(
   const octets = wire.octets && kept.some((each) => each.startsWith('content-type:application/octet-stream'))
   const { length } = frame
   const size = Buffer.alloc(length < 126 ? 1 : length < 65_536 ? 3 : 9)
-  if (length < 126) size[0] = length
-  else if (length < 65_536) size.writeUInt16BE(length, (size[0] = 126) && 1)
-  else size.writeBigUInt64BE(BigInt(length), (size[0] = 127) && 1)
+  size[0] = length < 126 ? length : length < 65_536 ? 126 : 127
+  if (size.length === 3) size.writeUInt16BE(length, 1)
+  if (size.length === 9) size.writeBigUInt64BE(BigInt(length), 1)
   return Buffer.concat([Buffer.from([text && !octets ? 0x81 : 0x82]), size, frame])
 }
 
