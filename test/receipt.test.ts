@@ -15,6 +15,14 @@ function receipts(client: RawClient): (string | undefined)[] {
 }
 
 describe.each(['1.2', '1.1', '1.0'])('%s RECEIPT', (version) => {
+  test('an empty receipt is answered as well', async () => {
+    const client = await RawClient.connected(broker, {}, version)
+    client.send('SEND', { destination: '/topic/receipt', receipt: '' })
+    client.send('SEND', { destination: '/topic/receipt', receipt: 'next' })
+    await client.until(() => receipts(client).includes('next'))
+    expect(receipts(client)).toEqual(['', 'next'])
+  })
+
   test('exactly one for each frame with a receipt header, in order, on every command', async () => {
     const client = await RawClient.connected(broker, {}, version)
     const destination = `/queue/receipt/${version}`

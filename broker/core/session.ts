@@ -588,7 +588,7 @@ export class Session implements Receiver, InboxHost, RosterHost, Ticking {
     if (frame === undefined) return
     const { envelope } = this.connection.wire
     if (frame.plain && envelope !== undefined) {
-      if (frame.receiptSize > 0) this.transmit(new Receipt(envelope, frame))
+      if (frame.receipted) this.transmit(new Receipt(envelope, frame))
       return
     }
     const id = frame.header('receipt')

@@ -195,6 +195,9 @@ function digits(buffer: Buffer, from: number, to: number): number {
   return value
 }
 
+/** Bytes of a head that is remembered: a connection is not to hold much while it is silent. */
+const LONGEST_HABIT = 1_024
+
 /**
  * A head that came before, to know the next one by that is like it but for the value of one header:
  * clients send to one destination again and again, or acknowledge one message after the other.
@@ -427,7 +430,7 @@ export class Decoder {
     const usual = named === 0 || holds(buffer, named, namedEnd, this.destination)
     if (!usual) this.destination = buffer.toString('latin1', named, namedEnd)
     found.destination = named > 0 ? this.destination : undefined
-    if (usual && found.receipt > 0 !== found.id > 0) {
+    if (usual && blank - start < LONGEST_HABIT && found.receipt > 0 !== found.id > 0) {
       const habit = new Habit(command, count, buffer, start, lines, blank)
       if (buffer[start] === S) this.sending = habit
       else this.other = habit
@@ -454,7 +457,7 @@ export class Decoder {
     this.length = found.contentLength
     if (this.length >= 0) this.checkBody(this.length)
     this.bodyStart = this.at = blank + 1
-    this.frame = new Frame(command, this.utf8, count, buffer, start, lines, blank + 1, found, undefined)
+    this.frame = new Frame(command, count, buffer, start, lines, blank + 1, found, undefined)
   }
 
   private checkFrame(end: number): void {
@@ -492,7 +495,7 @@ export class Decoder {
     if (this.isTrimmed(command, headers)) trim(headers)
     this.length = this.bodyLength(headers)
     this.bodyStart = this.at = end + 1
-    this.frame = new Frame(command, this.utf8, count, this.buffer, this.start, 0, end + 1, undefined, headers)
+    this.frame = new Frame(command, count, this.buffer, this.start, 0, end + 1, undefined, headers)
   }
 
   private addHeader(headers: Map<string, string>, entry: string, command: Command): void {
@@ -576,7 +579,8 @@ export class Decoder {
     if (bodyEnd > this.bodyStart && !withBody.has(frame.command)) {
       throw new StompError('malformed-frame', `A ${frame.command} frame must not have a body.`)
     }
-    frame.end(bodyEnd)
+    // Not before: a frame may begin in bytes that are UTF-8 and end in others.
+    frame.end(bodyEnd, this.utf8)
     this.frame = undefined
     this.begin(bodyEnd + 1)
     if (this.start === this.end) this.buffer = NO_BODY

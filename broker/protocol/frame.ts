@@ -63,7 +63,7 @@ export class Frame {
   /** See Layout. */
   readonly plain: boolean
   /** All of it is known to be UTF-8; else nobody has looked. */
-  readonly utf8: boolean
+  utf8 = false
   /** Header lines. */
   readonly count: number
   /** There is a content-length. Known of a plain frame. */
@@ -85,7 +85,6 @@ export class Frame {
   /** A plain frame has a layout, with its first line at `lines`, and another one its headers; the body follows with `end`. */
   constructor(
     command: Command,
-    utf8: boolean,
     count: number,
     bytes: Buffer,
     start: number,
@@ -96,7 +95,6 @@ export class Frame {
   ) {
     this.command = command
     this.plain = layout !== undefined
-    this.utf8 = utf8
     this.count = count
     this.measured = layout !== undefined && layout.contentLength >= 0
     this.known = headers
@@ -119,10 +117,10 @@ export class Frame {
     }
   }
 
-  /** The body is there. */
-  end(at: number): this {
+  /** The body is there, and so is the last that was to be known of the bytes. */
+  end(at: number, utf8: boolean): void {
     this.bodyTo = at
-    return this
+    this.utf8 = utf8
   }
 
   /** The bytes have been brought to another buffer, so much nearer to its beginning. */
@@ -167,7 +165,12 @@ export class Frame {
 
   // What follows is for plain frames, whose lines and body pass from SEND to MESSAGE as they are.
 
-  /** Bytes of the value of `receipt`; 0 for none. */
+  /** There is a `receipt`, if only an empty one. */
+  get receipted(): boolean {
+    return this.receiptTo > 0
+  }
+
+  /** Bytes of its value; 0 for none. */
   get receiptSize(): number {
     return this.receiptTo - this.receiptFrom
   }
@@ -200,7 +203,7 @@ export class Frame {
 
   /** Much of what holds its bytes is its own. */
   get roomy(): boolean {
-    return this.size * 2 >= this.bytes.length
+    return this.size * 2 >= this.bytes.buffer.byteLength
   }
 
   /** The body and its NUL, where they lie. */

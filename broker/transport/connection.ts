@@ -118,7 +118,7 @@ export class Batch {
 
   /** The same for one who may take a while: in memory that serves nothing else. */
   kept(): readonly Buffer[] {
-    return (this.own ??= this.buffers().map((buffer) => (isLent(buffer) ? Buffer.from(buffer) : buffer)))
+    return (this.own ??= this.buffers().map((buffer) => (isLent(buffer) ? copyOf(buffer) : buffer)))
   }
 
   private join(): Buffer {
@@ -155,16 +155,29 @@ export class Batch {
   }
 }
 
+/** Not in Node's pool either, of which a small one would keep 8 kB alive. */
+function copyOf(buffer: Buffer): Buffer {
+  const copy = Buffer.allocUnsafeSlow(buffer.length)
+  buffer.copy(copy)
+  return copy
+}
+
 const memory = new Memory()
 const EMPTY = new Batch(undefined, '')
 const dirty: GatheringConnection[] = []
-/** Counts the flushes. */
+/** Companies live long, and are not to keep alive what they were sent. */
+const gathered: Company[] = []
+/** Counts the beginnings and the ends of flushes. */
 let turn = 0
 
 function flushAll(): void {
+  // What is sent from inside a flush comes too late for a company of which some have been flushed.
+  turn++
   // A flush may end a session, whose farewell to others joins the list: they are flushed too.
   for (let index = 0; index < dirty.length; index++) dirty[index]?.flush()
   dirty.length = 0
+  for (const company of gathered) company.batch = EMPTY
+  gathered.length = 0
   EMPTY.next = undefined
   turn++
 }
@@ -195,8 +208,9 @@ export class Company {
     if (!this.whole) return false
     this.batch = this.batch.add(payload)
     if (this.batch.bytes >= EARLY_FLUSH) {
-      for (const member of this.members) member.flush()
+      // Before: a flush may end a session, and what is sent because of that is not for those alone that come after it.
       this.turn = -1
+      for (const member of this.members) member.flush()
     }
     return true
   }
@@ -207,6 +221,7 @@ export class Company {
     this.whole = members.every((member) => member.free)
     if (!this.whole) return
     this.batch = EMPTY
+    gathered.push(this)
     for (const member of members) member.join(this)
   }
 }
@@ -280,7 +295,7 @@ export abstract class GatheringConnection implements Connection {
     this.joined = undefined
     this.batch = EMPTY
     if (batch === EMPTY) return
-    const waiting = this.unsent
+    const waiting = company === undefined ? 0 : this.pending() + (batch.previous ?? EMPTY).bytes
     this.sent += batch.bytes
     this.write(batch)
     this.relieve()

@@ -262,6 +262,25 @@ test('between two frames the decoder holds nothing of what came', () => {
   expect(decoder['buffer'].length).toBe(0)
 })
 
+test('long heads are not remembered', () => {
+  const decoder = decoderFor('1.2')
+  const remembered = (length: number): boolean => {
+    const head = `SEND\nreceipt:1\na:${'a'.repeat(length)}\n\n\0`
+    // Once may be chance.
+    for (let times = 0; times < 2; times++) {
+      decoder.feed(Buffer.from(head))
+      expect(readAll(decoder)).toHaveLength(1)
+    }
+    return (decoder['sending']?.['behind'].length ?? 0) > length
+  }
+  expect([remembered(10), remembered(900), remembered(1_100), remembered(50_000)]).toEqual([
+    true,
+    true,
+    false,
+    false,
+  ])
+})
+
 test('a body handed out is not overwritten by what comes later', () => {
   const decoder = decoderFor('1.2')
   const bodies: (Buffer | undefined)[] = []

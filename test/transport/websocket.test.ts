@@ -354,6 +354,17 @@ describe('contract 4.4: in', () => {
     await answers(client)
   })
 
+  test('a frame that begins in a text message and ends, with other octets, in a binary one goes as binary', async () => {
+    const destination = '/topic/begins-in-text'
+    const [sender, client] = [await RawClient.connected(broker), await RawClient.connected(broker)]
+    await client.request('SUBSCRIBE', { id: 's', destination })
+    sender.socket.send(`SEND\ndestination:${destination}\ncontent-length:3\n\na`)
+    sender.socket.send(Buffer.from([0xff, 0xfe, 0]))
+    const [message] = await client.take(1)
+    expect([...(message?.body ?? [])]).toEqual([0x61, 0xff, 0xfe])
+    expect(client.messages.at(-1)?.binary).toBe(true)
+  })
+
   test('text and binary messages mixed, in the middle of a frame', async () => {
     const client = await RawClient.webSocket(broker.webSocketUrl)
     const middle = conversation.indexOf('destination')

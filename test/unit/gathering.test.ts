@@ -55,6 +55,18 @@ describe('a batch', () => {
     expect(second).toBe(larger)
   })
 
+  test('what a slow one keeps is in memory that serves nothing else, and shared by all of them', () => {
+    for (const payloads of [[a], [a, b], [Buffer.alloc(20 * KIB).subarray(0, 5)]]) {
+      const batch = batchOf(new Batch(undefined, ''), ...payloads)
+      const [kept] = batch.kept()
+      expect(kept?.buffer.byteLength).toBe(batch.bytes)
+      expect(kept?.equals(Buffer.concat(payloads))).toBe(true)
+      expect(batch.kept()[0]).toBe(kept)
+    }
+    const whole = Buffer.alloc(20 * KIB)
+    expect(batchOf(new Batch(undefined, ''), whole).kept()[0]).toBe(whole)
+  })
+
   test('strings are carried as they are', () => {
     const root = new Batch(undefined, '')
     const batch = batchOf(root, 'x', 'yz')
