@@ -458,6 +458,18 @@ describe('RFC 6455, 4.2: the handshake', () => {
     ])
   })
 
+  // Where it is no white space of HTTP's, it is part of the value.
+  test.each([
+    ['the key', /Key: .*/, '$&\xa0', 400],
+    ['the version', /Version: .*/, '$&\xa0', 400],
+    ['the origin', /Host: .*/, '$&\r\nOrigin: http://localhost\xa0', 403],
+    ['the upgrade', /Upgrade: .*/, '$&\xa0', 200],
+  ])('a no-break space behind %s', async (_says, what, instead, status) => {
+    const request = `${head}\r\n`.replace(what, instead)
+    const ending = 'GET /ws HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n'
+    expect(await converse(broker, request, ending)).toMatch(new RegExp(`^HTTP/1.1 ${status} `))
+  })
+
   test('in two pieces', async () => {
     const socket = connect(broker.port, '127.0.0.1')
     socket.write(head.slice(0, 30))
