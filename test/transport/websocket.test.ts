@@ -139,6 +139,23 @@ describe('contract 4.1: paths', () => {
     expect(await (await poll()).text()).toContain('CONNECTED')
   })
 
+  test('the body is not taken for the next request, however many headers there are', async () => {
+    const body = 'GET /ws HTTP/1.1\r\nHost: x\r\n\r\n'
+    const head = `Host: x\r\nUpgrade: h2c\r\nConnection: Upgrade\r\n${'a:\r\n'.repeat(2_500)}`
+    const ending = 'GET /ws/info HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n'
+    const post = `POST /nowhere HTTP/1.1\r\n${head}Content-Length: ${body.length}\r\n\r\n${body}`
+    const answer = await converse(broker, post + ending)
+    expect(answer.match(/HTTP\/1.1 \d+/g)).toEqual(['HTTP/1.1 404', 'HTTP/1.1 200'])
+    expect(answer).not.toContain('Welcome to SockJS!')
+  })
+
+  test('such an upgrade may ask for the end of the connection', async () => {
+    const headers = 'Host: x\r\nUpgrade: h2c\r\nConnection: Upgrade, close\r\n'
+    expect(await converse(broker, `GET /ws HTTP/1.1\r\n${headers}\r\n`)).toContain(
+      '\r\nConnection: close\r\n',
+    )
+  })
+
   test('such an upgrade whose connection breaks ends that connection only', async () => {
     const before = broker.broker.stats.connections
     const broken = Array.from({ length: 20 }, () => {
