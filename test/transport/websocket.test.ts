@@ -234,6 +234,16 @@ describe('contract 4.2: origin', () => {
     expect(body).toContain(hint)
   })
 
+  test.each(['http://x/;sh', 'http://$(sh).example', 'http://x\x9b2J', `http://${'x'.repeat(300)}`, 'x'])(
+    '%j is no origin, and nobody is told to allow it',
+    async (origin) => {
+      const { status, body } = await upgrade(broker, '/stomp', { origin })
+      expect(status).toBe(403)
+      expect(body).not.toContain('--origins')
+      expect(body).toMatch(/^[ -~]{1,200}\n$/)
+    },
+  )
+
   test('a foreign name that points here is not same-origin while the broker is for this machine', async () => {
     const headers = { origin: 'http://rebound.example', host: 'rebound.example' }
     expect((await upgrade(broker, '/stomp', headers)).status).toBe(403)
