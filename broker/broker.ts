@@ -98,6 +98,8 @@ export class Broker {
     this.http = certificate ? createHttpsServer(certificate) : createHttpServer()
     // Longer than the idle time of the usual proxies, which would else reuse a closing connection.
     this.http.keepAliveTimeout = 65_000
+    // Its bytes are limited anyway, and `ignoreUpgrade` needs every header: one of the last may be the length of a body.
+    this.http.maxHeadersCount = 0
     const { sockJs, webSockets } = this.serveHttp(accept)
     this.sockJs = sockJs
     const arrival = certificate ? 'secureConnection' : 'connection'
@@ -296,7 +298,8 @@ function ignoreUpgrade(
   let text = `${method} ${url} HTTP/${httpVersion}\r\n`
   for (let at = 0; at < rawHeaders.length; at += 2) {
     const [name = '', value = ''] = rawHeaders.slice(at, at + 2)
-    if (!/^(upgrade|http2-settings|connection)$/i.test(name)) text += `${name}: ${value}\r\n`
+    // Connection stays: it may also ask for the connection's end.
+    if (!/^(upgrade|http2-settings)$/i.test(name)) text += `${name}: ${value}\r\n`
   }
   socket.unshift(Buffer.concat([Buffer.from(`${text}\r\n`, 'latin1'), head]))
   arrive(socket)

@@ -103,7 +103,8 @@ export class Arrivals {
 
 function ignore(): void {}
 
-const REQUEST = /^GET (\/[!-~]*) HTTP\/1\.1\r\n((?:[!#$%&'*+\-.^_`|~\dA-Za-z]+:[\t -~\x80-\xff]*\r\n)+)\r\n/
+/** In ASCII: node:http keeps a no-break space that `trim` would take away. */
+const REQUEST = /^GET (\/[!-~]*) HTTP\/1\.1\r\n((?:[!#$%&'*+\-.^_`|~\dA-Za-z]+:[\t -~]*\r\n)+)\r\n/
 const UPGRADE = /(?:^|,)[\t ]*upgrade[\t ]*(?:,|$)/i
 
 /** The usual request of a WebSocket client, and where it ends; undefined for anything else. */

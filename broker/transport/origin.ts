@@ -2,6 +2,9 @@ import type { IncomingMessage } from 'node:http'
 
 const loopback = /^(localhost|127(\.\d{1,3}){3}|\[::1\]|[\w-]+\.localhost)$/
 
+/** As browsers write it. Who is no browser may write anything, and what we tell developers to type is no place for it. */
+const ORIGIN = /^(null|[a-z][a-z\d+.-]*:\/\/[\w.:[\]-]{1,260})$/i
+
 export function isLoopback(host: string): boolean {
   return loopback.test(host) || host === '::1'
 }
@@ -29,7 +32,11 @@ export function refuseOrigin(
   if (url !== undefined) {
     if (rules.local ? isLoopback(url.hostname) : url.host === request.headers.host) return undefined
   }
-  return `Pages of the origin ${JSON.stringify(origin.slice(0, 100))} may not connect. To allow them, start the broker with --origins ${url === undefined ? 'null' : origin}.`
+  const shown = JSON.stringify(origin.slice(0, 100)).replaceAll(/[^ -~]/g, '?')
+  const refusal = `Pages of the origin ${shown} may not connect.`
+  return ORIGIN.test(origin)
+    ? `${refusal} To allow them, start the broker with --origins ${origin}.`
+    : refusal
 }
 
 /** The same rule as the source list of a Content-Security-Policy. */

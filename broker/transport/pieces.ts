@@ -14,8 +14,9 @@ const FIRST_BLOCK = 64
 export class Pieces {
   length = 0
   private list: Buffer[] = []
-  /** Where small pieces go. */
+  /** Where small pieces go; those from `listed` on are not in the list yet. */
   private block: Buffer | undefined
+  private listed = 0
   private used = 0
 
   add(bytes: Buffer, from: number, to: number): void {
@@ -29,6 +30,7 @@ export class Pieces {
     if (this.block === undefined || this.used + length > this.block.length) {
       this.seal()
       this.block = Buffer.allocUnsafeSlow(Math.min(Math.max(2 * this.length, FIRST_BLOCK), BLOCK))
+      this.listed = this.used = 0
     }
     this.used += bytes.copy(this.block, this.used, from, to)
   }
@@ -36,6 +38,7 @@ export class Pieces {
   /** All of it in one buffer; nothing is left here. */
   take(): Buffer {
     this.seal()
+    this.block = undefined
     const [first] = this.list
     const whole =
       first !== undefined && this.list.length === 1 ? first : Buffer.concat(this.list, this.length)
@@ -44,9 +47,10 @@ export class Pieces {
     return whole
   }
 
+  /** What is left of a block serves the small pieces behind a large one: else the two in turn would cost a block each time. */
   private seal(): void {
-    if (this.block !== undefined) this.list.push(this.block.subarray(0, this.used))
-    this.block = undefined
-    this.used = 0
+    if (this.block === undefined || this.listed === this.used) return
+    this.list.push(this.block.subarray(this.listed, this.used))
+    this.listed = this.used
   }
 }

@@ -139,6 +139,23 @@ describe('contract 4.1: paths', () => {
     expect(await (await poll()).text()).toContain('CONNECTED')
   })
 
+  test('the body is not taken for the next request, however many headers there are', async () => {
+    const body = 'GET /ws HTTP/1.1\r\nHost: x\r\n\r\n'
+    const head = `Host: x\r\nUpgrade: h2c\r\nConnection: Upgrade\r\n${'a:\r\n'.repeat(2_500)}`
+    const ending = 'GET /ws/info HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n'
+    const post = `POST /nowhere HTTP/1.1\r\n${head}Content-Length: ${body.length}\r\n\r\n${body}`
+    const answer = await converse(broker, post + ending)
+    expect(answer.match(/HTTP\/1.1 \d+/g)).toEqual(['HTTP/1.1 404', 'HTTP/1.1 200'])
+    expect(answer).not.toContain('Welcome to SockJS!')
+  })
+
+  test('such an upgrade may ask for the end of the connection', async () => {
+    const headers = 'Host: x\r\nUpgrade: h2c\r\nConnection: Upgrade, close\r\n'
+    expect(await converse(broker, `GET /ws HTTP/1.1\r\n${headers}\r\n`)).toContain(
+      '\r\nConnection: close\r\n',
+    )
+  })
+
   test('such an upgrade whose connection breaks ends that connection only', async () => {
     const before = broker.broker.stats.connections
     const broken = Array.from({ length: 20 }, () => {
@@ -216,6 +233,16 @@ describe('contract 4.2: origin', () => {
     expect(status).toBe(403)
     expect(body).toContain(hint)
   })
+
+  test.each(['http://x/;sh', 'http://$(sh).example', 'http://x\x9b2J', `http://${'x'.repeat(300)}`, 'x'])(
+    '%j is no origin, and nobody is told to allow it',
+    async (origin) => {
+      const { status, body } = await upgrade(broker, '/stomp', { origin })
+      expect(status).toBe(403)
+      expect(body).not.toContain('--origins')
+      expect(body).toMatch(/^[ -~]{1,200}\n$/)
+    },
+  )
 
   test('a foreign name that points here is not same-origin while the broker is for this machine', async () => {
     const headers = { origin: 'http://rebound.example', host: 'rebound.example' }
@@ -467,6 +494,18 @@ describe('RFC 6455, 4.2: the handshake', () => {
     expect(serverFrames(Buffer.from(frames ?? '', 'latin1'))).toEqual([
       { first: FIN | CLOSE, payload: closing(1000) },
     ])
+  })
+
+  // Where it is no white space of HTTP's, it is part of the value.
+  test.each([
+    ['the key', /Key: .*/, '$&\xa0', 400],
+    ['the version', /Version: .*/, '$&\xa0', 400],
+    ['the origin', /Host: .*/, '$&\r\nOrigin: http://localhost\xa0', 403],
+    ['the upgrade', /Upgrade: .*/, '$&\xa0', 200],
+  ])('a no-break space behind %s', async (_says, what, instead, status) => {
+    const request = `${head}\r\n`.replace(what, instead)
+    const ending = 'GET /ws HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n'
+    expect(await converse(broker, request, ending)).toMatch(new RegExp(`^HTTP/1.1 ${status} `))
   })
 
   test('in two pieces', async () => {
