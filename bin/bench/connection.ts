@@ -600,7 +600,9 @@ export class Connection {
       case 'ECONNREFUSED':
         return new Failure(
           `nothing listens on ${authority}.`,
-          `Is the broker running? This starts one there:  stomp-broker ${this.target.transport === 'tcp' ? '--tcp-port' : '--port'} ${port}`,
+          /^(localhost$|127\.|::1$)/.test(host)
+            ? `Is the broker running? This starts one there:  stomp-broker ${this.target.transport === 'tcp' ? '--tcp-port' : '--port'} ${port}`
+            : 'Is the broker running, and does it listen on more than 127.0.0.1 there?',
         )
       case 'ENOTFOUND':
       case 'EAI_AGAIN':

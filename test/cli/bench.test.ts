@@ -268,6 +268,17 @@ describe('stomp-broker bench', () => {
     )
   })
 
+  test('ends with 1 when the result goes nowhere', async ({ shell }) => {
+    const { webSocketUrl } = await start({})
+    const run = shell.start(['bench', '--url', webSocketUrl, ...short])
+    run.deafen()
+    const { code, stderr } = await run.ended
+    expect([code, stderr]).toEqual([
+      1,
+      expect.stringMatching(/^error: the result could not be written: .*EPIPE/),
+    ])
+  })
+
   test('takes the broker that it started with it, also when it is killed', async ({ shell }) => {
     const free = createServer()
     const port = await portOf(free)
