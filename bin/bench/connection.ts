@@ -42,7 +42,7 @@ export interface Receiver {
   message(connection: Connection, bytes: Buffer, body: number, length: number): void
   receipt(connection: Connection): void
   /** The connection has ended without being asked to. */
-  failed(connection: Connection, failure: Failure): void
+  failed(failure: Failure): void
 }
 
 /** Milliseconds for the way from the first byte to CONNECTED. */
@@ -537,7 +537,7 @@ export class Connection {
     const { settle } = this
     this.settle = undefined
     this.end()
-    if (settle === undefined) this.receiver.failed(this, failure)
+    if (settle === undefined) this.receiver.failed(failure)
     else settle(failure)
   }
 

@@ -331,7 +331,7 @@ export class Load implements Receiver {
     else this.receipts++
   }
 
-  failed(_connection: Connection, failure: Failure): void {
+  failed(failure: Failure): void {
     this.failure ??= failure
     this.wake?.()
   }

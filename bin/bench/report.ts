@@ -20,7 +20,7 @@ export interface Result {
 }
 
 /** Beyond this share of its time the load generator may be what is measured. */
-export const SATURATED = 0.9
+const SATURATED = 0.9
 
 /** A number with separators and no more digits than it is worth. */
 export function count(value: number): string {

@@ -95,6 +95,8 @@ describe('stomp-broker bench', () => {
       '9m',
       '--window',
       '1',
+      '--subscribers',
+      '1',
     ])
     expect([code, stderr]).toEqual([0, ''])
     expect(stdout).toMatch(/\n {2}Delivered +[1-9][\d,]* \/s\n/)
