@@ -88,6 +88,8 @@ async function measure(load: Load, settings: Settings, signal: AbortSignal): Pro
     if ((await Promise.race([opening, interrupted])) === 'interrupted') return INTERRUPTED
     const figures = await load.measure({ ...stint, signal, mark: (which) => display.mark(which) })
     display.end()
+    // It was still warming up.
+    if (signal.aborted && figures.seconds === 0) return INTERRUPTED
     const notes: string[] = []
     if (!load.answered)
       notes.push(
@@ -115,12 +117,17 @@ async function measure(load: Load, settings: Settings, signal: AbortSignal): Pro
       ended,
       notes,
     }
-    process.stdout.write(settings.json === true ? json(result) : table(result))
+    const unwritten = await write(settings.json === true ? json(result) : table(result))
+    if (unwritten) return explain(new Failure(`the result could not be written: ${unwritten.message}.`))
     if (failure !== undefined) return explain(failure)
     return verdict.lost > 0 || verdict.duplicates > 0 ? 1 : 0
   } finally {
     display.end()
   }
+}
+
+function write(text: string): Promise<Error | null | undefined> {
+  return new Promise((resolve) => process.stdout.write(text, resolve))
 }
 
 /** Says on stderr how it stands: in one line that changes on a terminal, else now and then. */

@@ -34,13 +34,15 @@ export interface Manner {
 
 /** Who is told of what arrives. */
 export interface Receiver {
+  /** Connections that have been made. */
+  readonly connected: number
   /** Something has come, which is told of next. */
   arrival(): void
   /** A body of `length` bytes begins at `body`; STAMP bytes of it are there if it has as many. */
   message(connection: Connection, bytes: Buffer, body: number, length: number): void
   receipt(connection: Connection): void
   /** The connection has ended without being asked to. */
-  failed(connection: Connection, failure: Failure): void
+  failed(failure: Failure): void
 }
 
 /** Milliseconds for the way from the first byte to CONNECTED. */
@@ -247,7 +249,7 @@ export class Connection {
   }
 
   private greet(): void {
-    const { transport, path, host, port, secure } = this.target
+    const { transport, path, port, authority, secure } = this.target
     if (transport === 'tcp') {
       this.connect()
       return
@@ -256,11 +258,10 @@ export class Connection {
     const number = String(Math.floor(Math.random() * 1000)).padStart(3, '0')
     const where =
       transport === 'sockjs' ? `${path}/${number}/${randomBytes(6).toString('hex')}/websocket` : path
-    const name = host.includes(':') ? `[${host}]` : host
     const { subprotocol, origin } = this.manner
     const lines = [
       `GET ${where} HTTP/1.1`,
-      `Host: ${name}${port === (secure ? 443 : 80) ? '' : `:${port}`}`,
+      `Host: ${port === (secure ? 443 : 80) ? authority.replace(/:\d+$/, '') : authority}`,
       'Upgrade: websocket',
       'Connection: Upgrade',
       `Sec-WebSocket-Key: ${this.key}`,
@@ -298,25 +299,28 @@ export class Connection {
 
   private handshake(bytes: Buffer): void {
     this.rest = bytes
-    if (bytes.toString('latin1', 0, 5) !== 'HTTP/'.slice(0, bytes.length)) {
-      this.fail(
-        new Failure(
-          `${this.target.url} does not answer as a WebSocket server does.`,
-          `If it speaks plain STOMP, write ${this.target.secure ? 'tls' : 'tcp'}://${this.target.host}:${this.target.port}`,
-        ),
-      )
-      return
-    }
     const end = bytes.indexOf('\r\n\r\n')
-    if (end < 0) return
-    const head = bytes.toString('latin1', 0, end)
+    const head = bytes.toString('latin1', 0, Math.max(0, end))
     const status = Number(/^HTTP\/1\.\d (\d{3})/.exec(head)?.[1])
     const accept = /\r\nsec-websocket-accept: *(\S+)/i.exec(head)?.[1]
     const expected = createHash('sha1')
       .update(`${this.key}258EAFA5-E914-47DA-95CA-C5AB0DC85B11`)
       .digest('base64')
-    if (status !== 101 || accept !== expected) {
-      this.fail(refused(this.target, status, bytes.toString('utf8', end + 4, end + 304).trim()))
+    const strange = bytes.toString('latin1', 0, 5) !== 'HTTP/'.slice(0, bytes.length)
+    if (strange || (status === 101 && accept !== expected)) {
+      this.fail(
+        new Failure(
+          `${this.target.url} does not answer as a WebSocket server does.`,
+          `If it speaks plain STOMP, write ${this.target.secure ? 'tls' : 'tcp'}://${this.target.authority}`,
+        ),
+      )
+      return
+    }
+    if (end < 0) return
+    if (status !== 101) {
+      // A body in chunks begins with the length of one.
+      const body = bytes.toString('utf8', end + 4, end + 304).replace(/^[\da-f]+\r\n/i, '')
+      this.fail(refused(this.target, status, body.trim()))
       return
     }
     this.rest = NOTHING
@@ -441,6 +445,11 @@ export class Connection {
         start++
         continue
       }
+      // What answers CONNECT begins with CONNECTED or ERROR; of anything else the end need not be waited for.
+      if (this.state === 'connecting' && first !== 67 && first !== 69) {
+        this.fail(this.stranger(bytes.toString('latin1', start, end)))
+        return
+      }
       const body = scan(bytes, start, end)
       let length = contentLength
       if (body >= 0 && length < 0) {
@@ -510,16 +519,17 @@ export class Connection {
           bytes.toString('utf8', body, body + length),
         ),
       )
-    } else if (bytes.toString('latin1', start, start + 5) === 'HTTP/') {
-      const scheme = this.target.secure ? 'wss' : 'ws'
-      const { host, port } = this.target
-      this.fail(new Failure(`${host}:${port} speaks HTTP.`, `Write ${scheme}://${host}:${port}/ws`))
-    } else
-      this.fail(
-        new Failure(
-          `the broker has sent ${JSON.stringify(command.slice(0, 40))}, which is no frame of STOMP.`,
-        ),
-      )
+    } else this.fail(this.stranger(command))
+  }
+
+  private stranger(text: string): Failure {
+    const { authority, secure } = this.target
+    if (text.startsWith('HTTP/'))
+      return new Failure(`${authority} speaks HTTP.`, `Write ${secure ? 'wss' : 'ws'}://${authority}/ws`)
+    const [line = ''] = text.split(/[\r\n\0]/, 1)
+    return new Failure(
+      `${authority} has sent ${JSON.stringify(line.slice(0, 40))}, which is no frame of STOMP.`,
+    )
   }
 
   private fail(failure: Failure): void {
@@ -527,7 +537,7 @@ export class Connection {
     const { settle } = this
     this.settle = undefined
     this.end()
-    if (settle === undefined) this.receiver.failed(this, failure)
+    if (settle === undefined) this.receiver.failed(failure)
     else settle(failure)
   }
 
@@ -547,15 +557,26 @@ export class Connection {
 
   private closed(): Failure {
     if (this.settle === undefined) return new Failure('the broker has closed a connection.')
-    const { url, host, port, transport, secure } = this.target
+    const { url, authority, path, transport, secure } = this.target
+    const { connected } = this.receiver
+    if (connected > 0)
+      return new Failure(
+        `${url} has taken ${connected} connections, and closed the next.`,
+        'It may take no more: look at its limits, and at the ulimit -n that it runs with.',
+      )
     if (this.state !== 'shaking hands')
       return new Failure(
         `${url} has closed the connection without an answer to CONNECT.`,
         'Does this port speak plain STOMP? Look at --login and --passcode too.',
       )
-    const others = secure ? [] : [`${transport === 'tcp' ? 'tls' : 'wss'}://${host}:${port} if it speaks TLS`]
+    const safe = {
+      tcp: `tls://${authority}`,
+      websocket: `wss://${authority}${path}`,
+      sockjs: `https://${authority}${path}`,
+    }
+    const others = secure ? [] : [`${safe[transport]} if it speaks TLS`]
     if (transport !== 'tcp')
-      others.push(`${secure ? 'tls' : 'tcp'}://${host}:${port} if it speaks STOMP without WebSocket`)
+      others.push(`${secure ? 'tls' : 'tcp'}://${authority} if it speaks STOMP without WebSocket`)
     return new Failure(
       `${url} has closed the connection without an answer.`,
       others.length === 0 ? 'Does it speak TLS?' : `Write ${others.join(', or\n')}`,
@@ -574,12 +595,14 @@ export class Connection {
   }
 
   private explain(error: NodeJS.ErrnoException): Failure {
-    const { host, port, url } = this.target
+    const { host, port, authority, url } = this.target
     switch (error.code) {
       case 'ECONNREFUSED':
         return new Failure(
-          `nothing listens on ${host}:${port}.`,
-          `Is the broker running? This starts one there:  stomp-broker ${this.target.transport === 'tcp' ? '--tcp-port' : '--port'} ${port}`,
+          `nothing listens on ${authority}.`,
+          /^(localhost$|127\.|::1$)/.test(host)
+            ? `Is the broker running? This starts one there:  stomp-broker ${this.target.transport === 'tcp' ? '--tcp-port' : '--port'} ${port}`
+            : 'Is the broker running, and does it listen on more than 127.0.0.1 there?',
         )
       case 'ENOTFOUND':
       case 'EAI_AGAIN':

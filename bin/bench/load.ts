@@ -20,7 +20,7 @@ export interface Plan extends Manner {
   readonly destinations: readonly string[]
   /** What is subscribed to, for each destination; the destinations themselves unless given. */
   readonly patterns?: readonly string[]
-  /** What subscription ids begin with, and whether all are alike where connections have one each. */
+  /** Whether all subscriptions have the same id, which they may where no connection has two. */
   readonly sameId: boolean
   readonly queue: boolean
   readonly size: number
@@ -65,6 +65,8 @@ export interface Figures {
   readonly busy: number
   /** Microseconds that the last message was sent after it was due, at worst; 0 with a window. */
   readonly late: number
+  /** Messages that were due and could not be sent while it was measured; 0 with a window. */
+  readonly unsent: number
   /** Whether it ended because nothing arrived any more. */
   readonly stalled: boolean
 }
@@ -232,6 +234,7 @@ export class Load implements Receiver {
     this.finish = ended
     const elapsed = Math.max(0, ended - this.begin)
     const { sent, delivered, late } = this
+    const unsent = this.failure === undefined ? (pacer?.arrears(this.begin, ended) ?? 0) : 0
     const stalled = !(await this.settle(signal)) && this.failure === undefined
     return {
       seconds: elapsed / 1e6,
@@ -246,6 +249,7 @@ export class Load implements Receiver {
       },
       busy: elapsed === 0 ? 0 : Math.min(1, Math.max(0, active / elapsed)),
       late,
+      unsent,
       stalled,
     }
   }
@@ -327,7 +331,7 @@ export class Load implements Receiver {
     else this.receipts++
   }
 
-  failed(_connection: Connection, failure: Failure): void {
+  failed(failure: Failure): void {
     this.failure ??= failure
     this.wake?.()
   }

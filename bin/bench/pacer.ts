@@ -42,6 +42,12 @@ export class Pacer {
     clearTimeout(this.timer)
   }
 
+  /** How many messages were due in that time and are not sent. */
+  arrears(from: number, until: number): number {
+    const first = Math.max(from, this.due())
+    return Math.max(0, Math.floor(((until - first) * this.rate) / 1e6))
+  }
+
   private due(): number {
     return Math.floor(this.began + (this.turn * 1e6) / this.rate)
   }

@@ -20,7 +20,7 @@ export interface Result {
 }
 
 /** Beyond this share of its time the load generator may be what is measured. */
-export const SATURATED = 0.9
+const SATURATED = 0.9
 
 /** A number with separators and no more digits than it is worth. */
 export function count(value: number): string {
@@ -41,14 +41,13 @@ function many(number: number, what: string): string {
 /** How it stands, in one line. */
 export function progress(load: Load, seconds: number, rate: { sent: number; delivered: number }): string {
   const { latency, tally } = load
-  const losses = tally.missing === 0 ? 'nothing lost' : `lost ${count(tally.missing)}`
   return [
     `${seconds.toFixed(0)} s`,
+    ...(tally.missing === 0 ? [] : [`${count(tally.missing)} lost`]),
     `${count(Math.round(rate.sent))} sent/s`,
     `${count(Math.round(rate.delivered))} delivered/s`,
     `p50 ${milliseconds(latency.quantile(0.5))}`,
     `p99 ${milliseconds(latency.quantile(0.99))}`,
-    losses,
   ].join('   ')
 }
 
@@ -84,8 +83,14 @@ function conditions({ plan, pace, warmUp, figures, broker, version }: Result): [
   ]
 }
 
+/** Lines of no more than 78 characters, those after the first as far in as the text of that. */
+function wrap(name: string, text: string): string {
+  const lines = text.match(new RegExp(`.{1,${76 - name.length}}(?= |$)|\\S+`, 'g')) ?? []
+  return `  ${name}${lines.map((line) => line.trim()).join(`\n  ${' '.repeat(name.length)}`)}`
+}
+
 /** What is to be known of the figures before they are believed. */
-function warnings({ figures, pace, ended, notes, verdict }: Result): string[] {
+function warnings({ figures, pace, ended, notes, verdict, plan }: Result): string[] {
   const found = [...notes]
   if (ended !== undefined) found.push(ended)
   if (figures.stalled)
@@ -94,7 +99,15 @@ function warnings({ figures, pace, ended, notes, verdict }: Result): string[] {
     found.push(
       "The load generator had no time left, so these may be its own figures and not the broker's. Use fewer subscribers or a lower rate, or give it a core or a machine of its own.",
     )
-  if ('rate' in pace && figures.late > 100_000)
+  if (figures.stalled && !plan.queue && plan.subscribers > 1)
+    found.push('If the destination is a queue, of whose messages each goes to one subscriber: add --queue.')
+  if (plan.queue && verdict.duplicates > 0)
+    found.push('Messages came more than once. Is the destination a queue, and not a topic?')
+  if (figures.unsent > 0)
+    found.push(
+      `It was too much: ${many(figures.unsent, 'message')} that were due could not be sent in time. Latencies are without them, and grow as long as it lasts.`,
+    )
+  else if ('rate' in pace && figures.late > 100_000)
     found.push(
       `Some messages were sent up to ${milliseconds(figures.late)} after they were due; their latency includes that.`,
     )
@@ -125,8 +138,8 @@ export function table(result: Result): string {
   ]
   const wide = Math.max(...rows.map(([, value]) => value.length))
   const lines = rows.map(([name, value]) => `  ${name.padEnd(16)}${value.padStart(wide)}`)
-  const said = conditions(result).map(([name, value]) => `  ${name.padEnd(12)}${value}`)
-  const warned = warnings(result).flatMap((text) => ['', `  ${text}`])
+  const said = conditions(result).map(([name, value]) => wrap(name.padEnd(12), value))
+  const warned = warnings(result).flatMap((text) => ['', wrap('', text)])
   return ['', ...lines, '', ...said, ...warned, '', ''].join('\n')
 }
 
@@ -135,19 +148,22 @@ export function json(result: Result): string {
   const { plan, pace, figures, verdict, version, broker, warmUp } = result
   const { seconds, latency } = figures
   const per = (value: number): number => (seconds === 0 ? 0 : Math.round(value / seconds))
+  // Where nothing came there is no latency, and none that looks like a good one.
+  const time = (value: number): number | null => (latency.max === 0 ? null : value / 1000)
   return `${JSON.stringify({
     sentPerSecond: per(figures.sent),
     deliveredPerSecond: per(figures.delivered),
     bytesPerSecond: per(figures.bytes),
     latency: {
-      p50: latency.p50 / 1000,
-      p99: latency.p99 / 1000,
-      p999: latency.p999 / 1000,
-      max: latency.max / 1000,
+      p50: time(latency.p50),
+      p99: time(latency.p99),
+      p999: time(latency.p999),
+      max: time(latency.max),
     },
     ...verdict,
     sent: figures.sent,
     delivered: figures.delivered,
+    unsent: figures.unsent,
     seconds,
     stalled: figures.stalled,
     generatorBusy: figures.busy,

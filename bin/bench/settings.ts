@@ -112,7 +112,10 @@ export function addSettings(command: Command): void {
     'or messages that each publisher sends in a second, come what may; latency then counts from when a message was due',
     decimal(0.001, 1_000_000, 'messages'),
   )
-  add('--queue', 'each message goes to one subscriber; goes without saying for /queue/... and /amq/queue/...')
+  add(
+    '--queue',
+    'each message goes to one subscriber; goes without saying for /queue/..., /amq/queue/... and names without a slash before them',
+  )
   add(
     '--destination <name>',
     'where messages go (default: a topic, or with --queue a queue, of a new name)',
@@ -142,17 +145,22 @@ export function addSettings(command: Command): void {
   command.addHelpText(
     'after',
     `
-Sizes may be written as 64k or 8m. Ends with 0 when nothing was lost and nothing came twice, else with 1.
-Ctrl-C ends it early, with what was measured by then.
+Sizes may be written as 64k or 8m. Ends with 0 when nothing was lost and nothing
+came twice, else with 1. Ctrl-C ends it early, with what was measured by then.
 
 Examples:
-  stomp-broker bench                                       a broker started for the purpose
-  stomp-broker bench --url ws://127.0.0.1:61614/ws         one that is running
-  stomp-broker bench --subscribers 1000 --window 1         one message at a time to a thousand
-  stomp-broker bench --rate 100 --publishers 10            latency at 1000 messages a second
-  stomp-broker bench --queue --publishers 4 --subscribers 4 --receipts --ack client-individual
-  stomp-broker bench --url ws://127.0.0.1:15674/ws --login guest --passcode guest     RabbitMQ
-  stomp-broker --compression bench                         options of the broker that is started`,
+  a broker started for the purpose, and with options of its own:
+    stomp-broker bench
+    stomp-broker --compression bench
+  one that is running, and RabbitMQ:
+    stomp-broker bench --url ws://127.0.0.1:61614/ws
+    stomp-broker bench --url ws://127.0.0.1:15674/ws --login guest --passcode guest
+  one message at a time to a thousand:
+    stomp-broker bench --subscribers 1000 --window 1
+  latency at 1000 messages a second:
+    stomp-broker bench --rate 100 --publishers 10
+  a queue:
+    stomp-broker bench --queue --publishers 4 --receipts --ack client-individual`,
   )
 }
 
@@ -174,7 +182,7 @@ export function checkSettings(settings: Settings): void {
 }
 
 export function planOf(settings: Settings, target: Target): Plan {
-  const queue = settings.queue ?? /^\/(amq\/)?queue\//.test(settings.destination ?? '')
+  const queue = settings.queue ?? /^(\/(amq\/)?queue\/|[^/])/.test(settings.destination ?? '')
   const name = settings.destination ?? `/${queue ? 'queue' : 'topic'}/bench-${runName()}`
   const { destinations: count, publishers, subscribers, size: bytes, ack } = settings
   return {
@@ -189,7 +197,8 @@ export function planOf(settings: Settings, target: Target): Plan {
     subscribers,
     members: false,
     destinations: count === 1 ? [name] : Array.from({ length: count }, (_, index) => `${name}-${index + 1}`),
-    sameId: false,
+    // As with @stomp/stompjs, whose first subscription is `sub-0` on every page.
+    sameId: count <= subscribers,
     queue,
     size: bytes,
     ack,

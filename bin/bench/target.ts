@@ -6,6 +6,8 @@ export interface Target {
   readonly secure: boolean
   readonly host: string
   readonly port: number
+  /** Both, as they are written in a URL. */
+  readonly authority: string
   /** Of the WebSocket, or the prefix of SockJS. */
   readonly path: string
   /** As it may be shown: without what stood before an @. */
@@ -41,11 +43,13 @@ export function readTarget(text: string): Target {
   url.username = ''
   url.password = ''
   const path = url.pathname === '' ? '/' : url.pathname
+  const port = url.port === '' ? scheme.port : Number(url.port)
   return {
     ...scheme,
     // Brackets are how a URL writes an IPv6 address.
     host: url.hostname.replace(/^\[(.*)\]$/, '$1'),
-    port: url.port === '' ? scheme.port : Number(url.port),
+    port,
+    authority: `${url.hostname}:${port}`,
     path: scheme.transport === 'sockjs' ? path.replace(/\/+$/, '') : path + url.search,
     url: url.href.replace(/^(tcp|tls):\/\/([^/]*)\/$/, '$1://$2'),
     login: login === '' ? undefined : login,
@@ -54,7 +58,7 @@ export function readTarget(text: string): Target {
 }
 
 function withoutLogin(text: string): string {
-  return text.replace(/\/\/[^/]*@/, '//')
+  return text.replace(/^([a-z+]+:\/\/)?.*@/i, '$1')
 }
 
 function decode(text: string): string {

@@ -152,17 +152,17 @@ const lines = Array.from(
 
 const fanOut: Scenario[] = [
   closed('fanout-w1', '1 publisher, 100 subscribers, 128 bytes, one message at a time', {}, 1),
-  closed('fanout-w32', 'the same, 32 messages on their way', {}, 32),
-  closed('ids', 'the same, every subscriber with another subscription id', { sameId: false }, 32),
+  closed('fanout-w32', '1 publisher, 100 subscribers, 128 bytes, 32 messages on their way', {}, 32),
+  closed('ids', 'fanout-w32, every subscriber with another subscription id', { sameId: false }, 32),
   {
-    ...closed('sockjs', 'the same, subscribers over SockJS', {}, 32),
+    ...closed('sockjs', 'fanout-w32, subscribers over SockJS', {}, 32),
     fits: ({ sockJsUrl }) => sockJsUrl !== undefined,
     run: (server, extent) =>
       steady(server, extent, { subscriberTarget: readTarget(server.sockJsUrl ?? '') }, { window: 32 }),
   },
-  closed('headers', 'the same, with 10 more headers', { headers: lines }, 32),
+  closed('headers', 'fanout-w32, with 10 more headers', { headers: lines }, 32),
   {
-    ...closed('wildcards', 'the same, every subscriber with a wildcard', {}, 32),
+    ...closed('wildcards', 'fanout-w32, every subscriber with a wildcard', {}, 32),
     run: (server, extent) => {
       const name = `/topic/bench-${runName()}`
       const wanted = { destinations: [`${name}.a`], patterns: [`${name}.*`] }
@@ -188,7 +188,7 @@ const queues: Scenario[] = [
   closed('queue', 'a queue, 4 producers with receipts, 4 consumers, ack:auto', work, 64),
   closed(
     'queue-ack',
-    'the same, ack:client-individual, prefetch 100',
+    'queue, ack:client-individual, prefetch 100',
     { ...work, ack: 'client-individual', prefetch: 100 },
     64,
   ),

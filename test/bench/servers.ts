@@ -45,15 +45,13 @@ async function startNode(
   shows: RegExp,
 ): Promise<{ child: ChildProcess; shown: string }> {
   if (!existsSync(script)) throw new Error(`${script} is not there; npm run build makes it.`)
-  const command = [process.execPath, script, ...args]
+  const command = [process.execPath, built('dist/bin/bench/leash.js'), script, ...args]
   if (cores !== undefined) command.unshift('taskset', '--cpu-list', cores.server)
   const [file = '', ...rest] = command
-  const child = spawn(file, rest, { stdio: ['ignore', 'pipe', 'inherit'] })
-  // Whatever becomes of this process.
-  process.once('exit', () => child.kill('SIGKILL'))
+  const child = spawn(file, rest, { stdio: ['ignore', 'pipe', 'inherit', 'ipc'] })
   let output = ''
   const shown = await new Promise<string>((resolve, reject) => {
-    child.stdout.setEncoding('utf8').on('data', (text: string) => {
+    child.stdout?.setEncoding('utf8').on('data', (text: string) => {
       output += text
       const found = shows.exec(output)?.[1]
       if (found !== undefined) resolve(found)

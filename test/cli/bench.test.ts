@@ -1,7 +1,8 @@
 import { once } from 'node:events'
 import { writeFile } from 'node:fs/promises'
-import { createServer, type AddressInfo, type Server } from 'node:net'
+import { connect, createServer, type AddressInfo, type Server, type Socket } from 'node:net'
 import { join } from 'node:path'
+import { setTimeout } from 'node:timers/promises'
 import { describe, expect, onTestFinished } from 'vitest'
 import { selfSigned } from '../helpers/certificate.ts'
 import { ownBrokers } from '../helpers/broker.ts'
@@ -18,6 +19,7 @@ interface Told {
   readonly strange: number
   readonly sent: number
   readonly delivered: number
+  readonly unsent: number
   readonly latency: {
     readonly p50: number
     readonly p99: number
@@ -28,17 +30,47 @@ interface Told {
   readonly warnings: string[]
 }
 
-/** A server that says nothing of STOMP. */
-async function serve(answer: string | undefined): Promise<number> {
-  const server: Server = createServer((socket) => {
-    socket.on('error', () => {})
-    if (answer === undefined) socket.destroy()
-    else socket.once('data', () => socket.end(answer))
-  })
+async function portOf(server: Server): Promise<number> {
   server.listen(0, '127.0.0.1')
   await once(server, 'listening')
   onTestFinished(() => void server.close())
   return (server.address() as AddressInfo).port // it listens on a port
+}
+
+/** A server that says nothing of STOMP, and hangs up or waits. */
+function serve(answer: string | undefined, waits = false): Promise<number> {
+  const server = createServer((socket) => {
+    socket.on('error', () => {})
+    if (answer === undefined) socket.destroy()
+    else socket.once('data', () => (waits ? socket.write(answer) : socket.end(answer)))
+  })
+  return portOf(server)
+}
+
+/** A broker over TCP for one subscriber, who gets what `deliver` makes of each message. */
+function serveBadly(
+  deliver: (body: string, number: number, publisher: Socket) => readonly string[],
+): Promise<number> {
+  let subscriber: Socket | undefined
+  let count = 0
+  const server = createServer((socket) => {
+    let rest = ''
+    socket.on('error', () => {})
+    socket.setEncoding('latin1').on('data', (text: string) => {
+      const frames = (rest + text).split('\0')
+      rest = frames.pop() ?? ''
+      for (const frame of frames) {
+        if (frame.startsWith('CONNECT')) socket.write('CONNECTED\nversion:1.2\n\n\0')
+        else if (frame.startsWith('SUBSCRIBE')) {
+          subscriber = socket
+          socket.write('RECEIPT\nreceipt-id:subscribed-0\n\n\0')
+        } else
+          for (const body of deliver(frame.split('\n\n')[1] ?? '', count++, socket))
+            subscriber?.write(`MESSAGE\nsubscription:bench-0\nmessage-id:1\ndestination:/x/y\n\n${body}\0`)
+      }
+    })
+  })
+  return portOf(server)
 }
 
 describe('stomp-broker bench', () => {
@@ -47,7 +79,7 @@ describe('stomp-broker bench', () => {
     expect([code, stderr]).toEqual([0, ''])
     for (const option of ['--url', '--window', '--rate', '--ack', '--passcode', '--json'])
       expect(stdout).toContain(`  ${option}`)
-    expect(stdout).toMatch(/\nExamples:\n {2}stomp-broker bench /)
+    expect(stdout).toMatch(/\nExamples:\n[^]*\n {4}stomp-broker bench\n/)
     expect(Math.max(...stdout.split('\n').map((line) => line.length))).toBeLessThanOrEqual(110)
   })
 
@@ -62,6 +94,8 @@ describe('stomp-broker bench', () => {
       '--size',
       '9m',
       '--window',
+      '1',
+      '--subscribers',
       '1',
     ])
     expect([code, stderr]).toEqual([0, ''])
@@ -166,26 +200,98 @@ describe('stomp-broker bench', () => {
     expect(told.warnings).toEqual([expect.stringMatching(/^1 message arrived that this run has not sent/)])
   })
 
-  test('ends with 1 when something was lost, and says how much', async ({ shell }) => {
-    // Somebody else takes every other message of the queue.
-    const broker = await start({})
-    const thief = await RawClient.connected(broker)
-    await thief.request('SUBSCRIBE', { id: '0', destination: '/queue/shared' })
-    const args = [
-      'bench',
-      '--url',
-      broker.webSocketUrl,
-      '--destination',
-      '/queue/shared',
-      '--json',
+  test.for([['a topic'], ['a queue', '--queue']])(
+    'sees what is lost, comes twice, and overtakes: %s',
+    async ([, ...args], { shell }) => {
+      let held = ''
+      const port = await serveBadly((body, number) => {
+        if (number === 400) run.signal('SIGINT')
+        if (number === 30) held = body
+        if (number === 10 || number === 30) return []
+        return number === 20 ? [body, body] : number === 31 ? [body, held] : [body]
+      })
+      const run = shell.start([
+        'bench',
+        '--url',
+        `tcp://127.0.0.1:${port}`,
+        '--subscribers',
+        '1',
+        '--warm-up',
+        '0',
+        '--json',
+        ...args,
+      ])
+      const { code, stdout } = await run.ended
+      expect([code, JSON.parse(stdout)]).toMatchObject([
+        1,
+        { lost: 1, duplicates: 1, outOfOrder: 1, strange: 0 },
+      ])
+    },
+  )
+
+  test('with a rate counts all that had to wait while the broker stopped', async ({ shell }) => {
+    const port = await serveBadly((body, number, publisher) => {
+      if (number === 50) {
+        publisher.pause()
+        void setTimeout(200).then(() => publisher.resume())
+      }
+      return [body]
+    })
+    const args = ['bench', '--url', `tcp://127.0.0.1:${port}`, '--subscribers', '1', '--json']
+    const { code, stdout } = await shell.run([
+      ...args,
+      '--warm-up',
+      '0',
+      '--duration',
+      '0.5',
       '--rate',
-      '100',
-    ]
-    const { code, stdout } = await shell.run([...args, ...short, '--subscribers', '1'])
+      '1000',
+    ])
     const told = JSON.parse(stdout) as Told
-    expect(code).toBe(1)
-    expect(told.lost).toBeGreaterThan(1)
-    expect(told.delivered).toBeGreaterThan(1)
+    expect([code, told.lost, told.unsent]).toEqual([0, 0, 0])
+    // A hundred messages at least were due more than 100 ms before it went on.
+    expect(told.latency.p99).toBeGreaterThan(100)
+  })
+
+  test('says that a rate was too high, of which the latencies know nothing', async ({ shell }) => {
+    const port = await serveBadly((_, __, publisher) => {
+      publisher.pause()
+      void setTimeout(200).then(() => run.signal('SIGINT'))
+      return []
+    })
+    const args = ['bench', '--url', `tcp://127.0.0.1:${port}`, '--subscribers', '1', '--json', '--size', '1m']
+    const run = shell.start([...args, '--warm-up', '0', '--rate', '1000'])
+    const { code, stdout } = await run.ended
+    const told = JSON.parse(stdout) as Told
+    expect([code, told.latency]).toEqual([1, { p50: null, p99: null, p999: null, max: null }])
+    expect(told.unsent).toBeGreaterThan(100)
+    expect(told.warnings).toContainEqual(
+      expect.stringMatching(/^It was too much: \d+ messages that were due/),
+    )
+  })
+
+  test('ends with 1 when the result goes nowhere', async ({ shell }) => {
+    const { webSocketUrl } = await start({})
+    const run = shell.start(['bench', '--url', webSocketUrl, ...short])
+    run.deafen()
+    const { code, stderr } = await run.ended
+    expect([code, stderr]).toEqual([
+      1,
+      expect.stringMatching(/^error: the result could not be written: .*EPIPE/),
+    ])
+  })
+
+  test('takes the broker that it started with it, also when it is killed', async ({ shell }) => {
+    const free = createServer()
+    const port = await portOf(free)
+    free.close()
+    const run = shell.start(['--tcp-port', String(port), 'bench', '--duration', '1000'])
+    let socket: Socket
+    do socket = connect(port, '127.0.0.1').on('error', () => {})
+    while (!(await once(socket, 'connect').catch(() => setTimeout(10))))
+    const gone = once(socket, 'close')
+    await run.kill()
+    await gone
   })
 
   test.for<[string, (broker: Awaited<ReturnType<typeof start>>) => Promise<string[]> | string[], RegExp[]]>([
@@ -207,7 +313,7 @@ describe('stomp-broker bench', () => {
     [
       'plain STOMP where HTTP is spoken',
       ({ port }) => ['--url', `tcp://127.0.0.1:${port}`],
-      [/speaks HTTP|without an answer to CONNECT/],
+      [/speaks HTTP\.\n {2}Write ws:/],
     ],
     [
       'WebSocket where plain STOMP is spoken',
@@ -223,6 +329,27 @@ describe('stomp-broker bench', () => {
       'a server of something else',
       async () => ['--url', `tcp://127.0.0.1:${await serve('220 mail\n\n\0')}`],
       [/no frame of STOMP/],
+    ],
+    [
+      'a server of something else that waits for more',
+      async () => ['--url', `tcp://127.0.0.1:${await serve('220 mail\r\n', true)}`],
+      [/has sent "220 mail", which is no frame of STOMP/],
+    ],
+    [
+      'a page',
+      async () => [
+        '--url',
+        `ws://127.0.0.1:${await serve('HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n6\r\n<html>\r\n')}`,
+      ],
+      [/HTTP status 200\.\n {2}Is the path right\?/],
+    ],
+    [
+      'a server that upgrades to something else',
+      async () => [
+        '--url',
+        `ws://127.0.0.1:${await serve('HTTP/1.1 101 Yes\r\nUpgrade: other\r\n\r\n', true)}`,
+      ],
+      [/does not answer as a WebSocket server does/],
     ],
     [
       'a broker that refuses the login, which is not shown',
@@ -253,6 +380,7 @@ describe('stomp-broker bench', () => {
   test.for<[string[], RegExp]>([
     [['--url', 'nonsense'], /"nonsense" is no address of a broker.*\n[^]*ws:\/\//],
     [['--url', 'ftp://me:sesame@host/x'], /"ftp:\/\/host\/x" is no address/],
+    [['--url', 'me:sesame@host:61613'], /"host:61613" is no address/],
     [['--size', '26'], /It must be at least 27: each body carries/],
     [['--publishers', '0'], /It must be from 1 to /],
     [['--duration', 'long'], /It must be a number of seconds from /],

@@ -75,6 +75,11 @@ export class Cli {
     return found
   }
 
+  /** Reads no more of what it writes to stdout. */
+  deafen(): void {
+    this.child.stdout?.destroy()
+  }
+
   signal(signal: NodeJS.Signals): void {
     this.child.kill(signal)
   }
