@@ -1,8 +1,22 @@
-import type { IncomingHttpHeaders, IncomingMessage, Server } from 'node:http'
+import type { IncomingHttpHeaders, Server } from 'node:http'
 import type { Socket } from 'node:net'
 
+/** The headers of a handshake that anybody looks at; others are not kept. */
+type Looked =
+  | 'host'
+  | 'origin'
+  | 'upgrade'
+  | 'connection'
+  | 'sec-websocket-key'
+  | 'sec-websocket-version'
+  | 'sec-websocket-protocol'
+  | 'sec-websocket-extensions'
+
 /** A request to become a WebSocket. */
-export type Handshake = Pick<IncomingMessage, 'url' | 'headers'>
+export interface Handshake {
+  readonly url?: string | undefined
+  readonly headers: Readonly<Pick<IncomingHttpHeaders, Looked>>
+}
 
 /** Bytes of a request's head that are looked at. */
 const MAX_HEAD = 8 * 1024
@@ -111,7 +125,7 @@ const UPGRADE = /(?:^|,)[\t ]*upgrade[\t ]*(?:,|$)/i
 function readHead(chunk: Buffer): { request: Handshake; end: number } | undefined {
   const [whole, url, lines] = REQUEST.exec(chunk.toString('latin1', 0, MAX_HEAD)) ?? []
   if (whole === undefined || lines === undefined) return undefined
-  const headers: IncomingHttpHeaders = {}
+  const headers: Pick<IncomingHttpHeaders, Looked> = {}
   for (let from = 0; from < lines.length;) {
     const colon = lines.indexOf(':', from)
     const end = lines.indexOf('\r\n', colon)
