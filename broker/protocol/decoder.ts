@@ -198,8 +198,11 @@ function digits(buffer: Buffer, from: number, to: number): number {
 /** Bytes of a head that is remembered: a connection is not to hold much while it is silent. */
 const LONGEST_HABIT = 1_024
 
+/** Heads that are remembered though the next one was never like them. */
+const PATIENCE = 8
+
 /**
- * A head that came before, to know the next one by that is like it but for the value of one header:
+ * A head that came before, to know the next one by that is like it, or but for the value of one header:
  * clients send to one destination again and again, or acknowledge one message after the other.
  */
 class Habit {
@@ -209,38 +212,40 @@ class Habit {
   readonly lines: number
   private readonly destination: string | undefined
   private readonly contentLength: number
-  /** The header that varies, and where its line begins. */
-  private readonly varying: 'receipt' | 'id'
+  /** The header that varies, if any does, and where its line begins. */
+  private readonly varying: 'receipt' | 'id' | undefined
   private readonly line: number
+  /** All of the head where nothing varies. */
   private readonly before: Sample
   private readonly behind: Sample
 
-  /** Of the head that was just looked at, which has one of `receipt` and `id`. */
+  /** Of the head that was just looked at, which has at most one of `receipt` and `id`. */
   constructor(command: Command, count: number, buffer: Buffer, start: number, lines: number, blank: number) {
     const { destination, contentLength, receipt, receiptLine, receiptEnd, id, idEnd } = found
-    const varies = receipt > 0
+    const [from, to] = receipt > 0 ? [receipt, receiptEnd] : id > 0 ? [id, idEnd] : [blank + 1, blank + 1]
     this.command = command
     this.count = count
     this.lines = lines - start
     this.destination = destination
     this.contentLength = contentLength
-    this.varying = varies ? 'receipt' : 'id'
-    this.line = varies ? receiptLine - start : id - 'id:'.length - start
-    this.before = new Sample(buffer, start, varies ? receipt : id)
-    this.behind = new Sample(buffer, varies ? receiptEnd : idEnd, blank + 1)
+    this.varying = receipt > 0 ? 'receipt' : id > 0 ? 'id' : undefined
+    this.line = (receipt > 0 ? receiptLine : id - 'id:'.length) - start
+    this.before = new Sample(buffer, start, from)
+    this.behind = new Sample(buffer, to, blank + 1)
   }
 
   /** Finds what is in the head from `start` on; where its empty line is, or -1 for another kind of head. */
   find(buffer: Buffer, start: number, end: number, maxLine: number): number {
-    if (!this.before.stands(buffer, start)) return -1
     const from = start + this.before.length
+    if (from > end || !this.before.stands(buffer, start)) return -1
+    found.clear()
+    found.destination = this.destination
+    found.contentLength = this.contentLength
+    if (this.varying === undefined) return from - 1
     let to = from
     while (to < end && KINDS[buffer[to] as number] === ORDINARY) to++ // to < end <= buffer.length
     const blank = to + this.behind.length - 1
     if (blank >= end || to - start - this.line > maxLine || !this.behind.stands(buffer, to)) return -1
-    found.clear()
-    found.destination = this.destination
-    found.contentLength = this.contentLength
     if (this.varying === 'receipt') {
       found.receiptLine = start + this.line
       found.receipt = from
@@ -280,6 +285,8 @@ export class Decoder {
   /** Of the heads that begin with S as SEND does, and of others, such as ACK. */
   private sending: Habit | undefined
   private other: Habit | undefined
+  /** How many more heads are remembered in vain before no more are. */
+  private patience = PATIENCE
 
   constructor(limits: FrameLimits) {
     this.limits = limits
@@ -430,7 +437,9 @@ export class Decoder {
     const usual = named === 0 || holds(buffer, named, namedEnd, this.destination)
     if (!usual) this.destination = buffer.toString('latin1', named, namedEnd)
     found.destination = named > 0 ? this.destination : undefined
-    if (usual && blank - start < LONGEST_HABIT && found.receipt > 0 !== found.id > 0) {
+    const varied = found.receipt > 0 && found.id > 0
+    if (usual && !varied && this.patience > 0 && blank - start < LONGEST_HABIT) {
+      this.patience--
       const habit = new Habit(command, count, buffer, start, lines, blank)
       if (buffer[start] === S) this.sending = habit
       else this.other = habit
@@ -446,6 +455,7 @@ export class Decoder {
     if (habit === undefined || this.at !== start) return false
     const blank = habit.find(buffer, start, this.end, this.limits.maxHeaderLine)
     if (blank < 0) return false
+    this.patience = PATIENCE
     this.begun(habit.command, habit.count, start + habit.lines, blank)
     return true
   }
