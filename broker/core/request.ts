@@ -77,7 +77,7 @@ const known: ReadonlySet<string> = new Set([
 
 /** Of these none asks for anything but the mode of acking. */
 const common: ReadonlySet<string> = new Set(['id', 'destination', 'receipt', 'content-length', 'ack'])
-const NO_QUEUE_TERMS: QueueTerms = {}
+const plain = new WeakMap<RequestDefaults, Request>()
 
 /** Throws `invalid-header`. */
 export function readRequest(
@@ -85,26 +85,15 @@ export function readRequest(
   defaults: RequestDefaults,
   tell: (warning: string) => void,
 ): Request {
-  if (isPlain(headers)) {
-    return {
-      mode: readAckMode(headers),
-      prefetch: { messages: Math.min(defaults.prefetch, defaults.maxPrefetch), bytes: Infinity },
-      selector: undefined,
-      noLocal: false,
-      browse: undefined,
-      exclusive: false,
-      priority: 0,
-      durable: undefined,
-      queueName: undefined,
-      terms: NO_QUEUE_TERMS,
-      autoDelete: undefined,
-      deadLetters: undefined,
-    }
-  }
+  if (isPlain(headers)) return { ...plainRequest(defaults), mode: readAckMode(headers) }
   const unknown = [...headers.keys()].filter((name) => !known.has(name))
   // A few will do: the log says each thing once, and has room for so many.
   for (const name of unknown.slice(0, 10))
     tell(`The header ${quote(name)} of SUBSCRIBE means nothing here and is ignored.`)
+  return readAll(headers, defaults)
+}
+
+function readAll(headers: Headers, defaults: RequestDefaults): Request {
   return {
     mode: readAckMode(headers),
     prefetch: readPrefetch(headers, defaults),
@@ -119,6 +108,13 @@ export function readRequest(
     autoDelete: readFlag(headers, 'auto-delete'),
     deadLetters: readDeadLetters(headers),
   }
+}
+
+/** What is asked for by those who ask for nothing. */
+function plainRequest(defaults: RequestDefaults): Request {
+  let request = plain.get(defaults)
+  if (request === undefined) plain.set(defaults, (request = readAll(new Map(), defaults)))
+  return request
 }
 
 /** As most are: then there is nothing else to look for. */

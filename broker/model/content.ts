@@ -1,26 +1,15 @@
 /** What a sender gave, in the form in which it is at hand, and as a MESSAGE frame shows it. */
 import { isUtf8 } from 'node:buffer'
-import { put, putText } from '../protocol/bytes.ts'
-import { headerLine, NO_BODY, readLines, type Frame, type Headers, type Version } from '../protocol/frame.ts'
-
-// Not passed on from SEND to MESSAGE: they speak of the sender's frame, or the broker writes its own.
-const stripped: ReadonlySet<string> = new Set([
-  'receipt',
-  'transaction',
-  'ack',
-  'subscription',
-  'message-id',
-  'destination',
-  'redelivered',
-  'delivery-count',
-  'browser',
-  'session',
-  'login',
-  'passcode',
-  'x-stream-offset',
-  'x-max-length',
-  'content-length',
-])
+import { copyOf, put, putText } from '../protocol/bytes.ts'
+import {
+  headerLine,
+  NO_BODY,
+  readLines,
+  STRIPPED,
+  type Frame,
+  type Headers,
+  type Version,
+} from '../protocol/frame.ts'
 
 export interface Content {
   readonly headers: Headers
@@ -47,13 +36,6 @@ function putClosed(target: Buffer, at: number, body: Buffer): number {
   const end = put(target, at, body, 0, body.length)
   target[end] = 0
   return end + 1
-}
-
-/** In memory of its own, not in Node's pool, of which a small one would keep 8 kB alive. */
-function copyOf(body: Buffer): Buffer {
-  const copy = Buffer.allocUnsafeSlow(body.length)
-  body.copy(copy)
-  return copy
 }
 
 /** Headers and a body, of which a frame has to be made. */
@@ -114,7 +96,7 @@ export class Made implements Content {
     // Ours come first, and the first one counts: also for those who trim the names of headers.
     let head = `${headerLine('destination', shown, version)}content-length:${this.body.length}\n`
     for (const [name, value] of this.headers) {
-      if (stripped.has(name) || (name === 'persistent' && value !== 'true')) continue
+      if (STRIPPED.has(name) || (name === 'persistent' && value !== 'true')) continue
       head += headerLine(name, value, version)
     }
     return Buffer.from(`${head}\n`)

@@ -78,6 +78,13 @@ export function putAll(output: Buffer, at: number, input: Buffer): number {
   return at + input.length
 }
 
+/** The same in memory of its own, not in Node's pool, of which a small one would keep 8 kB alive. */
+export function copyOf(input: Buffer): Buffer {
+  const copy = Buffer.allocUnsafeSlow(input.length)
+  input.copy(copy)
+  return copy
+}
+
 /** Bytes that are looked for. */
 export class Sample {
   readonly length: number

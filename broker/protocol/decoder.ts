@@ -9,19 +9,10 @@
  * All size limits live here, so that no frame, finished or not, holds more than its bound.
  */
 import { isUtf8 } from 'node:buffer'
-import { holds, Sample } from './bytes.ts'
+import { holds } from './bytes.ts'
 import { StompError } from './errors.ts'
-import {
-  COMMANDS,
-  Frame,
-  MEANINGFUL,
-  NO_BODY,
-  unescape,
-  type Command,
-  type Headers,
-  type Layout,
-  type Version,
-} from './frame.ts'
+import { COMMANDS, Frame, NO_BODY, unescape, type Command, type Headers, type Version } from './frame.ts'
+import { commandAt, found, Habit, KINDS, ORDINARY, starts } from './head.ts'
 import { quote } from './text.ts'
 
 export interface FrameLimits {
@@ -54,209 +45,11 @@ const SPACE = 32
 const COLON = 58
 const S = 83
 
-/** What the bytes of a head ask for: nothing, a look, or to read the head line by line. */
-const ORDINARY = 0
-const LOOK = 1
-const ODD = 2
-const KINDS = new Uint8Array(256).fill(ODD, 0x80)
-KINDS.fill(LOOK, 0, 0x21)
-KINDS[COLON] = LOOK
-KINDS[0x5c] = ODD
-
-/** Names are told apart by their length and their first byte before they are compared. */
-const LONGEST_NAME = 31
-const spot = (length: number, first: number): number => (length << 7) | (first & 0x7f)
-
-const byName: readonly (readonly string[] | undefined)[] = spots([
-  'destination',
-  'receipt',
-  'content-length',
-  'id',
-  ...MEANINGFUL,
-])
-const byCommand: readonly (readonly Command[] | undefined)[] = spots(COMMANDS)
-
-function spots<T extends string>(names: Iterable<T>): readonly (readonly T[] | undefined)[] {
-  const table: (T[] | undefined)[] = Array<undefined>(spot(LONGEST_NAME, 0x7f) + 1).fill(undefined)
-  for (const name of names) {
-    const at = spot(name.length, name.charCodeAt(0))
-    const list = table[at]
-    if (list === undefined) table[at] = [name]
-    else list.push(name)
-  }
-  return table
-}
-
-/** The lines of the head that is being looked at: where each begins, and the length of its name. */
-const MOST_LINES = 64
-const starts = new Int32Array(MOST_LINES)
-const lengths = new Int32Array(MOST_LINES)
-
-/** What is found in the head that is being looked at. One is enough: heads are looked at one by one. */
-class Finds implements Layout {
-  destination: string | undefined
-  /** Its value and the line's end. */
-  named = 0
-  namedEnd = 0
-  receiptLine = 0
-  receipt = 0
-  receiptEnd = 0
-  id = 0
-  idEnd = 0
-  contentLength = -1
-  /** Which names there have been, roughly. */
-  private seen = 0
-
-  clear(): void {
-    this.named = 0
-    this.receipt = 0
-    this.id = 0
-    this.contentLength = -1
-    this.seen = 0
-  }
-
-  /** Takes note of a line; false if the head has to be read line by line for it. */
-  take(buffer: Buffer, count: number, start: number, colon: number, end: number): boolean {
-    const length = colon - start
-    if (length < 1 || length > LONGEST_NAME || count >= MOST_LINES) return false
-    starts[count] = start
-    lengths[count] = length
-    const first = buffer[start] as number // start < colon < buffer.length
-    const last = buffer[colon - 1] as number
-    const bit = 1 << ((length + first * 5 + last * 11) & 31)
-    if ((this.seen & bit) !== 0 && repeats(buffer, count)) return false
-    this.seen |= bit
-    switch (lookUp(byName, buffer, start, colon)) {
-      case undefined:
-        return true
-      case 'destination':
-        this.named = colon + 1
-        this.namedEnd = end
-        return true
-      case 'receipt':
-        this.receiptLine = start
-        this.receipt = colon + 1
-        this.receiptEnd = end
-        return true
-      case 'id':
-        this.id = colon + 1
-        this.idEnd = end
-        return true
-      case 'content-length':
-        this.contentLength = digits(buffer, colon + 1, end)
-        return this.contentLength >= 0
-      default:
-        return false
-    }
-  }
-}
-
-const found = new Finds()
-
-/** Whether the name of the last line that was seen stood in one before it. */
-function repeats(buffer: Buffer, last: number): boolean {
-  const start = starts[last] as number
-  const length = lengths[last] as number // `last` has been written
-  for (let index = 0; index < last; index++) {
-    if (lengths[index] !== length) continue
-    const other = starts[index] as number // index < last
-    let at = 0
-    while (at < length && buffer[start + at] === buffer[other + at]) at++
-    if (at === length) return true
-  }
-  return false
-}
-
-function lookUp<T extends string>(
-  table: readonly (readonly T[] | undefined)[],
-  buffer: Buffer,
-  from: number,
-  to: number,
-): T | undefined {
-  if (to - from > LONGEST_NAME || to === from) return undefined
-  const candidates = table[spot(to - from, buffer[from] as number)] // from < to
-  if (candidates === undefined) return undefined
-  for (let index = 0; index < candidates.length; index++) {
-    const name = candidates[index] as T // index < length
-    if (holds(buffer, from, to, name)) return name
-  }
-  return undefined
-}
-
-/** A number of at most 15 digits, written as one writes it; -1 for anything else. */
-function digits(buffer: Buffer, from: number, to: number): number {
-  if (to === from || to - from > 15 || (buffer[from] === 48 && to - from > 1)) return -1
-  let value = 0
-  for (let at = from; at < to; at++) {
-    const digit = (buffer[at] as number) - 48 // at < to
-    if (digit < 0 || digit > 9) return -1
-    value = value * 10 + digit
-  }
-  return value
-}
-
 /** Bytes of a head that is remembered: a connection is not to hold much while it is silent. */
 const LONGEST_HABIT = 1_024
 
 /** Heads that are remembered though the next one was never like them. */
 const PATIENCE = 8
-
-/**
- * A head that came before, to know the next one by that is like it, or but for the value of one header:
- * clients send to one destination again and again, or acknowledge one message after the other.
- */
-class Habit {
-  readonly command: Command
-  readonly count: number
-  /** Where the first header line begins, counted from the frame's first byte. */
-  readonly lines: number
-  private readonly destination: string | undefined
-  private readonly contentLength: number
-  /** The header that varies, if any does, and where its line begins. */
-  private readonly varying: 'receipt' | 'id' | undefined
-  private readonly line: number
-  /** All of the head where nothing varies. */
-  private readonly before: Sample
-  private readonly behind: Sample
-
-  /** Of the head that was just looked at, which has at most one of `receipt` and `id`. */
-  constructor(command: Command, count: number, buffer: Buffer, start: number, lines: number, blank: number) {
-    const { destination, contentLength, receipt, receiptLine, receiptEnd, id, idEnd } = found
-    const [from, to] = receipt > 0 ? [receipt, receiptEnd] : id > 0 ? [id, idEnd] : [blank + 1, blank + 1]
-    this.command = command
-    this.count = count
-    this.lines = lines - start
-    this.destination = destination
-    this.contentLength = contentLength
-    this.varying = receipt > 0 ? 'receipt' : id > 0 ? 'id' : undefined
-    this.line = (receipt > 0 ? receiptLine : id - 'id:'.length) - start
-    this.before = new Sample(buffer, start, from)
-    this.behind = new Sample(buffer, to, blank + 1)
-  }
-
-  /** Finds what is in the head from `start` on; where its empty line is, or -1 for another kind of head. */
-  find(buffer: Buffer, start: number, end: number, maxLine: number): number {
-    const from = start + this.before.length
-    if (from > end || !this.before.stands(buffer, start)) return -1
-    found.clear()
-    found.destination = this.destination
-    found.contentLength = this.contentLength
-    if (this.varying === undefined) return from - 1
-    let to = from
-    while (to < end && KINDS[buffer[to] as number] === ORDINARY) to++ // to < end <= buffer.length
-    const blank = to + this.behind.length - 1
-    if (blank >= end || to - start - this.line > maxLine || !this.behind.stands(buffer, to)) return -1
-    if (this.varying === 'receipt') {
-      found.receiptLine = start + this.line
-      found.receipt = from
-      found.receiptEnd = to
-    } else {
-      found.id = from
-      found.idEnd = to
-    }
-    return blank
-  }
-}
 
 export class Decoder {
   /** Set after CONNECT; until then nothing is unescaped. */
@@ -430,7 +223,7 @@ export class Decoder {
   private layOut(count: number, blank: number): boolean {
     const { buffer, start } = this
     const lines = count === 0 ? blank : (starts[0] as number) // it has `count` lines
-    const command = lookUp(byCommand, buffer, start, lines - 1)
+    const command = commandAt(buffer, start, lines - 1)
     // CONNECT is not escaped, and comes once.
     if (command === undefined || command === 'CONNECT' || command === 'STOMP') return false
     const { named, namedEnd } = found

@@ -28,16 +28,28 @@ export type Command = (typeof COMMANDS)[number]
 /** Of a repeated header the first occurrence is kept (1.2, Repeated Header Entries). */
 export type Headers = ReadonlyMap<string, string>
 
-/**
- * Names that mean something to the broker in the frames of a client, beside `destination`,
- * `receipt`, `content-length` and `id`. A frame with any of them is no plain one.
- */
-export const MEANINGFUL: ReadonlySet<string> = new Set(
+/** Not passed on from SEND to MESSAGE: they speak of the sender's frame, or the broker writes its own. */
+export const STRIPPED: ReadonlySet<string> = new Set(
   (
-    'accept-version ack AMQ_SCHEDULED_CRON AMQ_SCHEDULED_DELAY AMQ_SCHEDULED_PERIOD AMQ_SCHEDULED_REPEAT browser ' +
-    'delivery-count expiration expires host JMSXGroupID login message-id message_group passcode persistent priority ' +
-    'redelivered reply-to requeue retain session subscription transaction ttl x-delay x-max-length x-stream-offset'
+    'ack browser content-length delivery-count destination login message-id passcode receipt redelivered session ' +
+    'subscription transaction x-max-length x-stream-offset'
   ).split(' '),
+)
+
+/** Names of which a plain frame may have each once: where they lie is found out. */
+export const FOUND = ['destination', 'receipt', 'content-length', 'id'] as const
+
+const found: ReadonlySet<string> = new Set(FOUND)
+
+/** All other names that mean something to the broker in the frames of a client. A plain frame has none of them. */
+export const MEANINGFUL: ReadonlySet<string> = new Set(
+  [
+    ...STRIPPED,
+    ...(
+      'AMQ_SCHEDULED_CRON AMQ_SCHEDULED_DELAY AMQ_SCHEDULED_PERIOD AMQ_SCHEDULED_REPEAT expiration expires ' +
+      'JMSXGroupID message_group persistent priority reply-to requeue retain ttl x-delay'
+    ).split(' '),
+  ].filter((name) => !found.has(name)),
 )
 
 /**

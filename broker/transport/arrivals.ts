@@ -2,15 +2,19 @@ import type { IncomingHttpHeaders, Server } from 'node:http'
 import type { Socket } from 'node:net'
 
 /** The headers of a handshake that anybody looks at; others are not kept. */
-type Looked =
-  | 'host'
-  | 'origin'
-  | 'upgrade'
-  | 'connection'
-  | 'sec-websocket-key'
-  | 'sec-websocket-version'
-  | 'sec-websocket-protocol'
-  | 'sec-websocket-extensions'
+const LOOKED = [
+  'host',
+  'origin',
+  'upgrade',
+  'connection',
+  'sec-websocket-key',
+  'sec-websocket-version',
+  'sec-websocket-protocol',
+  'sec-websocket-extensions',
+] as const
+type Looked = (typeof LOOKED)[number]
+/** Headers that tell of a body. */
+const BODY: ReadonlySet<string> = new Set(['content-length', 'transfer-encoding', 'expect'])
 
 /** A request to become a WebSocket. */
 export interface Handshake {
@@ -130,24 +134,10 @@ function readHead(chunk: Buffer): { request: Handshake; end: number } | undefine
     const colon = lines.indexOf(':', from)
     const end = lines.indexOf('\r\n', colon)
     const name = lines.slice(from, colon).toLowerCase()
-    switch (name) {
-      case 'host':
-      case 'origin':
-      case 'upgrade':
-      case 'connection':
-      case 'sec-websocket-key':
-      case 'sec-websocket-version':
-      case 'sec-websocket-protocol':
-      case 'sec-websocket-extensions':
-        // What is said twice is for node:http to judge.
-        if (headers[name] !== undefined) return undefined
-        headers[name] = lines.slice(colon + 1, end).trim()
-        break
-      case 'content-length':
-      case 'transfer-encoding':
-      case 'expect':
-        return undefined
-    }
+    const looked = LOOKED.find((each) => each === name)
+    // What is said twice is for node:http to judge, and so is a body.
+    if (looked === undefined ? BODY.has(name) : headers[looked] !== undefined) return undefined
+    if (looked !== undefined) headers[looked] = lines.slice(colon + 1, end).trim()
     from = end + 2
   }
   if (headers.host === undefined || headers.upgrade?.toLowerCase() !== 'websocket') return undefined

@@ -1,6 +1,6 @@
 import type { Socket } from 'node:net'
 import type { Payload, Wire } from '../model/wire.ts'
-import { put } from '../protocol/bytes.ts'
+import { copyOf, put } from '../protocol/bytes.ts'
 import { newId } from './id.ts'
 import { ALONE, isLent, Memory } from './memory.ts'
 
@@ -153,13 +153,6 @@ export class Batch {
       return target
     })
   }
-}
-
-/** Not in Node's pool either, of which a small one would keep 8 kB alive. */
-function copyOf(buffer: Buffer): Buffer {
-  const copy = Buffer.allocUnsafeSlow(buffer.length)
-  buffer.copy(copy)
-  return copy
 }
 
 const memory = new Memory()
