@@ -20,6 +20,7 @@ import { isLocal, OptionsError, readOptions, type BrokerOptions, type Settings }
 import { pages } from './pages.ts'
 import { destinationRules, engineSettings } from './policies.ts'
 import { Destinations } from './protocol/destination.ts'
+import { Habits } from './protocol/head.ts'
 import { Arrivals, type Handshake } from './transport/arrivals.ts'
 import type { Accept } from './transport/connection.ts'
 import { newId } from './transport/id.ts'
@@ -175,6 +176,7 @@ export class Broker {
       apps: readApps(settings.app, destinations),
       ticker: this.ticker,
       turns: new Turns(),
+      habits: new Habits(),
       stats,
       log: this.log,
       newId,

@@ -3,7 +3,8 @@ import { StompError } from '../protocol/errors.ts'
 import type { Frame, Headers, Version } from '../protocol/frame.ts'
 import { copy, quote } from '../protocol/text.ts'
 
-export type AckMode = 'auto' | 'client' | 'client-individual'
+const MODES = ['auto', 'client', 'client-individual'] as const
+export type AckMode = (typeof MODES)[number]
 
 /** A header that must be there; `asked` is the name to ask for, where several will do. */
 export function required(frame: Frame, name: string, asked = name): string {
@@ -56,7 +57,9 @@ export function readFlag(headers: Headers, name: string): boolean | undefined {
 
 export function readAckMode(headers: Headers): AckMode {
   const value = headers.get('ack') ?? 'auto'
-  if (value === 'auto' || value === 'client' || value === 'client-individual') return value
+  // The same text for all, not a piece of each frame.
+  const mode = MODES.find((each) => each === value)
+  if (mode !== undefined) return mode
   throw new StompError(
     'invalid-header',
     `ack is ${quote(value)}; it may be auto, client or client-individual.`,

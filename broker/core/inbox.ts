@@ -1,4 +1,5 @@
 import { Decoder, type FrameLimits } from '../protocol/decoder.ts'
+import type { Habits } from '../protocol/head.ts'
 import type { Frame, Version } from '../protocol/frame.ts'
 import type { Connection } from '../transport/connection.ts'
 import { Share, type Turns } from './turns.ts'
@@ -32,11 +33,11 @@ export class Inbox {
   /** No later turn will come. */
   private hurried = false
 
-  constructor(connection: Connection, limits: FrameLimits, turns: Turns, host: InboxHost) {
+  constructor(connection: Connection, limits: FrameLimits, habits: Habits, turns: Turns, host: InboxHost) {
     this.connection = connection
     this.share = new Share(turns, FRAMES_A_TURN)
     this.host = host
-    this.decoder = new Decoder(limits)
+    this.decoder = new Decoder(limits, habits)
   }
 
   /** What was agreed on in CONNECT. */

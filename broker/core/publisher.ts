@@ -1,5 +1,5 @@
 import { Made, Passed } from '../model/content.ts'
-import { Message, NO_TERMS, type MessageIds, type Op } from '../model/message.ts'
+import { Message, NO_TERMS, type MessageIds, type Op, type Terms } from '../model/message.ts'
 import type { Stats } from '../model/stats.ts'
 import type { Destination, Destinations, Personal } from '../protocol/destination.ts'
 import { StompError } from '../protocol/errors.ts'
@@ -22,32 +22,35 @@ export interface PublisherHouse {
 }
 
 /** Turns what one client sends into what the engine is to do. */
-export class Publisher<S> {
+export class Publisher<S> implements Sender {
+  readonly id: string
   /** As the client logged in; empty for nobody. */
   user = ''
-  private readonly session: string
   private readonly house: PublisherHouse
   private readonly roster: Roster
   private readonly transactions: Transactions<S>
-  private known: Sender | undefined
+  private terms: Terms | undefined
   private latest: string | undefined
   private latestAddresses: readonly (Destination | Personal)[] = []
 
   constructor(session: string, house: PublisherHouse, roster: Roster, transactions: Transactions<S>) {
-    this.session = session
+    this.id = session
     this.house = house
     this.roster = roster
     this.transactions = transactions
   }
 
   /** Most clients never send. */
-  private get sender(): Sender {
-    return (this.known ??= {
-      id: this.session,
-      plain: { ...NO_TERMS, sender: this.session },
-      replyAddress: (replyTo) => this.roster.replyAddress(replyTo),
-      tell: (warning) => this.house.tell(warning),
-    })
+  get plain(): Terms {
+    return (this.terms ??= { ...NO_TERMS, sender: this.id })
+  }
+
+  replyAddress(replyTo: string): string {
+    return this.roster.replyAddress(replyTo)
+  }
+
+  tell(warning: string): void {
+    this.house.tell(warning)
   }
 
   /** The messages of a SEND; a promise where an application has to think about it. */
@@ -57,7 +60,7 @@ export class Publisher<S> {
     const plain = this.pass(frame, destination, addresses)
     if (plain !== undefined) return [{ type: 'send', message: plain }]
     const { body } = frame
-    const { terms, headers } = readPublication(frame.headers, this.sender)
+    const { terms, headers } = readPublication(frame.headers, this)
     const size = footprint(frame)
     const ops: Op[] = []
     const add = (forward: Forward): void => {
@@ -113,7 +116,7 @@ export class Publisher<S> {
     if (!frame.plain || address === undefined || addresses.length > 1) return undefined
     if ((address.kind !== 'topic' && address.kind !== 'queue') || address.shown !== name) return undefined
     const id = this.house.ids.next()
-    return new Message(id, address, new Passed(frame), footprint(frame), this.sender.plain)
+    return new Message(id, address, new Passed(frame), footprint(frame), this.plain)
   }
 
   /** What the application at `path` says to a SUBSCRIBE. */
@@ -147,6 +150,6 @@ export class Publisher<S> {
     headers: Headers,
     body: Buffer,
   ): AppMessage {
-    return { command, destination, params: {}, headers, body, user: this.user, session: this.session }
+    return { command, destination, params: {}, headers, body, user: this.user, session: this.id }
   }
 }

@@ -20,6 +20,7 @@ import {
   type Headers,
   type Version,
 } from '../protocol/frame.ts'
+import type { Habits } from '../protocol/head.ts'
 import { copy, quote } from '../protocol/text.ts'
 import type { Connection, Receiver } from '../transport/connection.ts'
 import type { AddressLimits } from './addresses.ts'
@@ -89,6 +90,7 @@ export interface SessionHost {
   readonly apps: Apps
   readonly ticker: Ticker
   readonly turns: Turns
+  readonly habits: Habits
   readonly stats: Stats
   readonly log: Logger
   /** Makes an unguessable name. */
@@ -105,13 +107,12 @@ type Tx = Transaction<QueueSubscription>
 /** One client: its state, its commands, its receipts. */
 export class Session implements Receiver, InboxHost, RosterHost, Ticking {
   pressed = false
-  /** Of the messages of queues that are handed out in a turn. */
-  readonly share: Share
   readonly connection: Connection
   private readonly host: SessionHost
   private readonly inbox: Inbox
   private readonly roster: Roster
   private entries: Ledger<QueueSubscription> | undefined
+  private deliveries: Share | undefined
   private readonly transactions: Transactions<QueueSubscription>
   private state: 'connecting' | 'connected' | 'disconnecting' | 'ended' = 'connecting'
   private version: Version = '1.0'
@@ -126,8 +127,7 @@ export class Session implements Receiver, InboxHost, RosterHost, Ticking {
   constructor(connection: Connection, host: SessionHost) {
     this.connection = connection
     this.host = host
-    this.inbox = new Inbox(connection, host.options, host.turns, this)
-    this.share = new Share(host.turns, DELIVERIES_A_TURN)
+    this.inbox = new Inbox(connection, host.options, host.habits, host.turns, this)
     this.transactions = new Transactions(host.options)
     this.scope = host.options.errorScope
     this.roster = new Roster(connection.id, host, this)
@@ -138,6 +138,11 @@ export class Session implements Receiver, InboxHost, RosterHost, Ticking {
   /** Most clients never hold a message that they are to ack. */
   private get ledger(): Ledger<QueueSubscription> {
     return (this.entries ??= new Ledger())
+  }
+
+  /** Of the messages of queues that are handed out in a turn. */
+  get share(): Share {
+    return (this.deliveries ??= new Share(this.host.turns, DELIVERIES_A_TURN))
   }
 
   // --- the transport's side -------------------------------------------------------------------

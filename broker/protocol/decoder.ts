@@ -12,7 +12,7 @@ import { isUtf8 } from 'node:buffer'
 import { holds } from './bytes.ts'
 import { StompError } from './errors.ts'
 import { COMMANDS, Frame, NO_BODY, unescape, type Command, type Headers, type Version } from './frame.ts'
-import { commandAt, found, Habit, KINDS, ORDINARY, starts } from './head.ts'
+import { commandAt, found, Habits, KINDS, ORDINARY, starts, type Habit } from './head.ts'
 import { quote } from './text.ts'
 
 export interface FrameLimits {
@@ -55,6 +55,7 @@ export class Decoder {
   /** Set after CONNECT; until then nothing is unescaped. */
   version: Version | undefined
   private readonly limits: FrameLimits
+  private readonly habits: Habits
   private buffer: Buffer = NO_BODY
   private end = 0
   /** The buffer is one of our own. */
@@ -81,8 +82,10 @@ export class Decoder {
   /** How many more heads are remembered in vain before no more are. */
   private patience = PATIENCE
 
-  constructor(limits: FrameLimits) {
+  /** `habits`: shared with others that have the same limits. */
+  constructor(limits: FrameLimits, habits: Habits = new Habits()) {
     this.limits = limits
+    this.habits = habits
   }
 
   /** `utf8`: these bytes are known to be UTF-8, from the first to the last. Nobody changes them any more. */
@@ -233,7 +236,9 @@ export class Decoder {
     const varied = found.receipt > 0 && found.id > 0
     if (usual && !varied && this.patience > 0 && blank - start < LONGEST_HABIT) {
       this.patience--
-      const habit = new Habit(command, count, buffer, start, lines, blank)
+      const habit = this.habits.of(command, count, buffer, start, lines, blank)
+      // The same text for all, instead of one for each.
+      if (habit.destination !== undefined) this.destination = found.destination = habit.destination
       if (buffer[start] === S) this.sending = habit
       else this.other = habit
     }

@@ -153,7 +153,7 @@ export class Habit {
   readonly count: number
   /** Where the first header line begins, counted from the frame's first byte. */
   readonly lines: number
-  private readonly destination: string | undefined
+  readonly destination: string | undefined
   private readonly contentLength: number
   /** The header that varies, if any does, and where its line begins. */
   private readonly varying: 'receipt' | 'id' | undefined
@@ -164,8 +164,8 @@ export class Habit {
 
   /** Of the head that was just looked at, which has at most one of `receipt` and `id`. */
   constructor(command: Command, count: number, buffer: Buffer, start: number, lines: number, blank: number) {
-    const { destination, contentLength, receipt, receiptLine, receiptEnd, id, idEnd } = found
-    const [from, to] = receipt > 0 ? [receipt, receiptEnd] : id > 0 ? [id, idEnd] : [blank + 1, blank + 1]
+    const { destination, contentLength, receipt, receiptLine, id } = found
+    const [from, to] = varied(blank)
     this.command = command
     this.count = count
     this.lines = lines - start
@@ -199,4 +199,32 @@ export class Habit {
     }
     return blank
   }
+}
+
+/** Heads that are remembered: a client that never repeats one is not to drive out the others' for long. */
+const MOST_HABITS = 4_096
+
+/** The habits of all connections of a broker: those that write to one destination write the same heads. */
+export class Habits {
+  private readonly known = new Map<string, Habit>()
+
+  /** The one of the head that was just looked at, as the constructor of Habit wants it. */
+  of(command: Command, count: number, buffer: Buffer, start: number, lines: number, blank: number): Habit {
+    const [from, to] = varied(blank)
+    // No NUL stands in a head.
+    const key = `${buffer.toString('latin1', start, from)}\0${buffer.toString('latin1', to, blank)}`
+    let habit = this.known.get(key)
+    if (habit === undefined) {
+      if (this.known.size >= MOST_HABITS) this.known.clear()
+      habit = new Habit(command, count, buffer, start, lines, blank)
+      this.known.set(key, habit)
+    }
+    return habit
+  }
+}
+
+/** What differs between two heads of one habit: the value of its receipt or id, else nothing. */
+function varied(blank: number): readonly [from: number, to: number] {
+  const { receipt, receiptEnd, id, idEnd } = found
+  return receipt > 0 ? [receipt, receiptEnd] : id > 0 ? [id, idEnd] : [blank + 1, blank + 1]
 }

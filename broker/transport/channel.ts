@@ -54,6 +54,25 @@ class Fragments extends Pieces {
   }
 }
 
+/** Whose socket it is: handlers that all share cost nothing for each. */
+const reader = Symbol('reader')
+
+interface ReadSocket extends Socket {
+  [reader]?: PlainChannel
+}
+
+function onData(this: ReadSocket, chunk: Buffer): void {
+  this[reader]?.data(chunk)
+}
+
+function onEnd(this: ReadSocket): void {
+  this[reader]?.conclude()
+}
+
+function onClose(this: ReadSocket): void {
+  this[reader]?.ended()
+}
+
 /** A WebSocket without extensions on a socket that is ours. */
 export class PlainChannel implements Channel {
   open = true
@@ -85,16 +104,12 @@ export class PlainChannel implements Channel {
   }
 
   start(listener: Listener): void {
-    const { socket } = this
+    const socket: ReadSocket = this.socket
     this.listener = listener
-    socket.on('data', (chunk: Buffer) => this.data(chunk))
-    socket.on('end', () => this.conclude())
-    socket.on('close', () => {
-      this.readAll()
-      this.over = true
-      this.open = false
-      listener.ended()
-    })
+    socket[reader] = this
+    socket.on('data', onData)
+    socket.on('end', onEnd)
+    socket.on('close', onClose)
     if (this.rest !== undefined) this.resume()
   }
 
@@ -131,7 +146,8 @@ export class PlainChannel implements Channel {
     this.socket.destroy()
   }
 
-  private data(chunk: Buffer): void {
+  /** The socket's: bytes have come. */
+  data(chunk: Buffer): void {
     if (this.over) return
     if (!this.paused) return this.read(chunk)
     // A pause is seldom so long that anything arrives meanwhile.
@@ -139,11 +155,19 @@ export class PlainChannel implements Channel {
     this.socket.unshift(chunk)
   }
 
-  /** The peer has stopped writing. */
-  private conclude(): void {
+  /** The socket's: the peer has stopped writing. */
+  conclude(): void {
     if (this.over) return
     this.readAll()
     if (!this.over) this.leave()
+  }
+
+  /** The socket's: it is gone. */
+  ended(): void {
+    this.readAll()
+    this.over = true
+    this.open = false
+    this.listener?.ended()
   }
 
   /** What has arrived is handed on, pause or no pause: a client may write and leave at once. */

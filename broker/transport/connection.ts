@@ -221,8 +221,8 @@ export class Company {
 
 /** Gathering, high water and the close deadline: what every transport's connection has in common. */
 export abstract class GatheringConnection implements Connection {
-  readonly id: string
-  readonly info: ConnectionInfo
+  readonly id: string = newId()
+  abstract readonly info: ConnectionInfo
   abstract readonly wire: Wire
   abstract readonly received: number
   protected receiver: Receiver | undefined
@@ -234,11 +234,6 @@ export abstract class GatheringConnection implements Connection {
   private pressed = false
   private closing = false
   private deadline: NodeJS.Timeout | undefined
-
-  constructor(info: ConnectionInfo) {
-    this.id = newId()
-    this.info = info
-  }
 
   /** Bytes handed over that the system has not taken. */
   protected abstract pending(): number
@@ -341,32 +336,25 @@ export abstract class GatheringConnection implements Connection {
   }
 }
 
-/** The address is asked for only where it is wanted: that is a system call, and a string for each connection. */
-class SocketInfo implements ConnectionInfo {
-  readonly transport: string
-  private readonly socket: Socket
-
-  constructor(transport: string, socket: Socket) {
-    this.transport = transport
-    this.socket = socket
-  }
-
-  get address(): string {
-    return this.socket.remoteAddress ?? 'unknown'
-  }
-}
-
 /** A connection that is one socket: everything but TCP's and WebSocket's ways to read and to close. */
 export abstract class SocketConnection extends GatheringConnection {
   protected readonly socket: Socket
+  private readonly transport: string
+  /** Hears when the system takes bytes again; most never need it. */
+  private listens = false
 
   constructor(transport: string, socket: Socket) {
-    super(new SocketInfo(transport, socket))
+    super()
     this.socket = socket
+    this.transport = transport
     // Finds dead peers among those that agreed on no heart-beat.
     socket.setKeepAlive(true, KEEP_ALIVE)
     socket.setNoDelay(true)
-    socket.on('drain', () => this.relieve())
+  }
+
+  /** The address is asked for only where it is wanted: that is a system call, and a string for each connection. */
+  get info(): ConnectionInfo {
+    return { transport: this.transport, address: this.socket.remoteAddress ?? 'unknown' }
   }
 
   get received(): number {
@@ -383,5 +371,8 @@ export abstract class SocketConnection extends GatheringConnection {
     if (buffers.length > 1) this.socket.cork()
     for (const buffer of buffers) this.socket.write(buffer)
     if (buffers.length > 1) this.socket.uncork()
+    if (this.listens || !this.socket.writableNeedDrain) return
+    this.listens = true
+    this.socket.on('drain', () => this.relieve())
   }
 }

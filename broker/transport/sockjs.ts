@@ -116,8 +116,11 @@ export class HttpConnection extends GatheringConnection {
   private heartbeat: NodeJS.Timeout | undefined
   private absence: NodeJS.Timeout | undefined
 
+  readonly info: ConnectionInfo
+
   constructor(info: ConnectionInfo, wire: Wire, session: SockJsSession, options: HttpOptions) {
-    super(info)
+    super()
+    this.info = info
     this.wire = wire
     this.session = session
     this.options = options

@@ -7,6 +7,7 @@ const KIB = 1024
 const wire: Wire = { name: 'fake', binary: 'native', octets: false, wrap: (head) => head }
 
 class Fake extends GatheringConnection {
+  readonly info = { transport: 'fake', address: 'nowhere' }
   readonly wire = wire
   readonly received = 0
   /** What the system was handed. */
@@ -16,9 +17,6 @@ class Fake extends GatheringConnection {
   /** It takes nothing. */
   slow = false
 
-  constructor() {
-    super({ transport: 'fake', address: 'nowhere' })
-  }
   listen(receiver: Partial<Receiver>): void {
     this.receiver = { data() {}, full() {}, drain() {}, closed() {}, ...receiver }
   }

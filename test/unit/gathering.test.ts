@@ -77,6 +77,7 @@ describe('a batch', () => {
 })
 
 class Fake extends GatheringConnection {
+  readonly info = { transport: 'fake', address: 'nowhere' }
   readonly wire: Wire = { name: 'fake', binary: 'native', octets: false, wrap: (head) => head }
   readonly received = 0
   readonly batches: Batch[] = []
@@ -85,7 +86,7 @@ class Fake extends GatheringConnection {
   stuck = 0
 
   constructor(receiver: Partial<Receiver> = {}) {
-    super({ transport: 'fake', address: 'nowhere' })
+    super()
     this.receiver = { data() {}, full() {}, drain() {}, closed() {}, ...receiver }
   }
 
