@@ -6,10 +6,6 @@ import { copy, quote } from '../protocol/text.ts'
 
 /** What a session knows that its SENDs need. */
 export interface Sender {
-  /** Its session's id. */
-  readonly id: string
-  /** The terms of a plain SEND. */
-  readonly plain: Terms
   /** The address under which others reach what this client calls `replyTo`. */
   replyAddress(replyTo: string): string
   /** Says something once, in the broker's log. */
@@ -78,8 +74,8 @@ export function readPublication(headers: Headers, sender: Sender): Publication {
     }
     plain = false
   }
-  if (plain) return { terms: sender.plain, headers }
-  const terms: Terms = { expires, priority, delay, group, retain, persistent, sender: sender.id }
+  if (plain) return { terms: NO_TERMS, headers }
+  const terms: Terms = { expires, priority, delay, group, retain, persistent }
   if (expires === 0 && replyTo === undefined) return { terms, headers }
   const shown = new Map(headers)
   // ActiveMQ's name and unit, which the readers of all dialects know.

@@ -1,5 +1,5 @@
 import { Made, Passed } from '../model/content.ts'
-import { Message, NO_TERMS, type MessageIds, type Op, type Terms } from '../model/message.ts'
+import { Message, NO_TERMS, type MessageIds, type Op } from '../model/message.ts'
 import type { Stats } from '../model/stats.ts'
 import type { Destination, Destinations, Personal } from '../protocol/destination.ts'
 import { StompError } from '../protocol/errors.ts'
@@ -23,26 +23,20 @@ export interface PublisherHouse {
 
 /** Turns what one client sends into what the engine is to do. */
 export class Publisher<S> implements Sender {
-  readonly id: string
   /** As the client logged in; empty for nobody. */
   user = ''
+  private readonly session: string
   private readonly house: PublisherHouse
   private readonly roster: Roster
   private readonly transactions: Transactions<S>
-  private terms: Terms | undefined
   private latest: string | undefined
   private latestAddresses: readonly (Destination | Personal)[] = []
 
   constructor(session: string, house: PublisherHouse, roster: Roster, transactions: Transactions<S>) {
-    this.id = session
+    this.session = session
     this.house = house
     this.roster = roster
     this.transactions = transactions
-  }
-
-  /** Most clients never send. */
-  get plain(): Terms {
-    return (this.terms ??= { ...NO_TERMS, sender: this.id })
   }
 
   replyAddress(replyTo: string): string {
@@ -67,7 +61,7 @@ export class Publisher<S> implements Sender {
       if (transaction !== undefined) this.transactions.charge(transaction, size)
       const id = this.house.ids.next()
       const content = new Made(forward.headers, forward.body)
-      const message = new Message(id, forward.destination, content, size, terms)
+      const message = new Message(id, forward.destination, content, size, terms, this.session)
       if (transaction !== undefined) message.detach()
       ops.push({ type: 'send', message })
     }
@@ -116,7 +110,7 @@ export class Publisher<S> implements Sender {
     if (!frame.plain || address === undefined || addresses.length > 1) return undefined
     if ((address.kind !== 'topic' && address.kind !== 'queue') || address.shown !== name) return undefined
     const id = this.house.ids.next()
-    return new Message(id, address, new Passed(frame), footprint(frame), this.plain)
+    return new Message(id, address, new Passed(frame), footprint(frame), NO_TERMS, this.session)
   }
 
   /** What the application at `path` says to a SUBSCRIBE. */
@@ -150,6 +144,6 @@ export class Publisher<S> implements Sender {
     headers: Headers,
     body: Buffer,
   ): AppMessage {
-    return { command, destination, params: {}, headers, body, user: this.user, session: this.id }
+    return { command, destination, params: {}, headers, body, user: this.user, session: this.session }
   }
 }

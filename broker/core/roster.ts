@@ -172,7 +172,7 @@ export class Roster implements AddressHost {
     const { engine, hub } = this.house
     const { mode, browse, selector, noLocal } = request
     const own = this.session
-    const foreign: Filter = noLocal ? ({ terms }) => terms.sender !== own : undefined
+    const foreign: Filter = noLocal ? ({ sender }) => sender !== own : undefined
     const filter = both(foreign, selector === undefined ? undefined : parseSelector(selector))
     if (source.kind === 'app') {
       const { path } = source

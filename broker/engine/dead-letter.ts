@@ -36,8 +36,8 @@ export class DeadLetter extends Message {
   private readonly past: Past
 
   private constructor(id: string, message: Message, past: Past) {
-    const { destination, headers, body, size, terms } = message
-    super(id, destination, new Made(headers, body), size, terms)
+    const { destination, headers, body, size, terms, sender } = message
+    super(id, destination, new Made(headers, body), size, terms, sender)
     this.past = past
   }
 
@@ -79,7 +79,7 @@ export class DeadLetter extends Message {
     const terms = { ...message.terms, expires: 0, delay: 0, retain: undefined }
     return new DeadLetter(
       id,
-      new Message(id, destination, new Made(headers, message.body), size, terms),
+      new Message(id, destination, new Made(headers, message.body), size, terms, message.sender),
       past,
     )
   }

@@ -19,8 +19,6 @@ export interface Terms {
   readonly retain: 'set' | 'remove' | undefined
   /** To be there after a restart of the broker. */
   readonly persistent: boolean
-  /** The session it came from; empty for none. */
-  readonly sender: string
 }
 
 export const NO_TERMS: Terms = {
@@ -30,7 +28,6 @@ export const NO_TERMS: Terms = {
   group: undefined,
   retain: undefined,
   persistent: false,
-  sender: '',
 }
 
 /** A published message. It renders itself once per distinct form, and equal forms share the very same bytes. */
@@ -41,6 +38,8 @@ export class Message {
   /** What it counts for against a limit of bytes. */
   readonly size: number
   readonly terms: Terms
+  /** The session it came from; empty for none. */
+  readonly sender: string
   private content: Content
   // Nearly always there is one form: it is kept outside the map.
   private form: Form | undefined
@@ -55,12 +54,14 @@ export class Message {
     content: Content,
     size: number = content.size,
     terms: Terms = NO_TERMS,
+    sender = '',
   ) {
     this.id = id
     this.destination = destination
     this.content = content
     this.size = size
     this.terms = terms
+    this.sender = sender
   }
 
   /** As the sender gave them. */
@@ -80,7 +81,7 @@ export class Message {
 
   /** The same under another id, with nothing rendered yet. */
   copy(id: string): Message {
-    return new Message(id, this.destination, this.content, this.size, this.terms)
+    return new Message(id, this.destination, this.content, this.size, this.terms, this.sender)
   }
 
   /** Whether the body is UTF-8, and so the whole frame. */

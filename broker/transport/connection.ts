@@ -283,13 +283,12 @@ export abstract class GatheringConnection implements Connection {
     this.joined = undefined
     this.batch = EMPTY
     if (batch === EMPTY) return
-    const waiting = company === undefined ? 0 : this.pending() + (batch.previous ?? EMPTY).bytes
     this.sent += batch.bytes
     this.write(batch)
     this.relieve()
     if (company === undefined || this.unsent < HIGH_WATER) return
     this.pressed = true
-    this.receiver?.full(waiting)
+    this.receiver?.full(this.unsent - batch.payload.length)
   }
 
   private part(company: Company): void {
@@ -366,13 +365,15 @@ export abstract class SocketConnection extends GatheringConnection {
   }
 
   protected write(batch: Batch): void {
-    if (!this.socket.writable) return
-    const buffers = this.socket.writableLength === 0 ? batch.buffers() : batch.kept()
-    if (buffers.length > 1) this.socket.cork()
-    for (const buffer of buffers) this.socket.write(buffer)
-    if (buffers.length > 1) this.socket.uncork()
-    if (this.listens || !this.socket.writableNeedDrain) return
+    const { socket } = this
+    if (!socket.writable) return
+    const buffers = socket.writableLength === 0 ? batch.buffers() : batch.kept()
+    let room = true
+    if (buffers.length > 1) socket.cork()
+    for (const buffer of buffers) room = socket.write(buffer)
+    if (buffers.length > 1) socket.uncork()
+    if (room || this.listens) return
     this.listens = true
-    this.socket.on('drain', () => this.relieve())
+    socket.on('drain', () => this.relieve())
   }
 }

@@ -6,8 +6,6 @@ import { refusal } from '../protocol/decode.ts'
 const NOW = 1_800_000_000_000
 const tell = vi.fn<(warning: string) => void>()
 const sender: Sender = {
-  id: 's-1',
-  plain: { ...NO_TERMS, sender: 's-1' },
   replyAddress: (replyTo) => replyTo.replace('/temp-queue/', '/reply-queue/'),
   tell,
 }
@@ -21,10 +19,10 @@ beforeEach(() => {
   return () => vi.useRealTimers()
 })
 
-test('a plain SEND has the terms of its session and its own headers, the very same objects', () => {
+test('a plain SEND has the usual terms and its own headers, the very same objects', () => {
   const headers = new Map([['destination', '/topic/x']])
   const publication = readPublication(headers, sender)
-  expect(publication.terms).toBe(sender.plain)
+  expect(publication.terms).toBe(NO_TERMS)
   expect(publication.headers).toBe(headers)
 })
 
@@ -39,7 +37,7 @@ describe('expiry', () => {
     ['expires', '999999999', NOW + 999_999_999],
   ])('%s:%s', (name, value, expires) => {
     const { terms, headers } = read({ [name]: value, other: 'x' })
-    expect(terms).toEqual({ ...sender.plain, expires })
+    expect(terms).toEqual({ ...NO_TERMS, expires })
     // Shown in milliseconds since 1970, beside what the sender wrote.
     expect(headers.get('expires')).toBe(String(expires))
     if (name !== 'expires') expect(headers.get(name)).toBe(value)
@@ -72,7 +70,7 @@ describe('the rest', () => {
     [{ persistent: 'false' }, { persistent: false }],
   ])('%j', (given, terms) => {
     const { terms: got, headers } = read(given)
-    expect(got).toEqual({ ...sender.plain, ...terms })
+    expect(got).toEqual({ ...NO_TERMS, ...terms })
     expect(Object.fromEntries(headers)).toEqual(given)
   })
 
