@@ -17,7 +17,10 @@ export interface Entry<S> {
  * A step costs the same however many there are: the order is a list linked through the entries.
  */
 export class Ledger<S> {
+  /** Of those that were looked for by their ids. A client that acks in order looks for none. */
   private readonly entries = new Map<string, Held<S>>()
+  /** Those whose latest entries are not among them. */
+  private readonly unlisted = new Set<Line<S>>()
   /** There until the subscription is drained, also while it holds nothing. */
   private readonly lines = new Map<S, Line<S>>()
   /** The one that was handed something last. */
@@ -37,11 +40,14 @@ export class Ledger<S> {
     const line = this.line(subscription)
     this.latest = line
     const entry = new Held(id, subscription, delivery, ++this.order, line)
-    this.entries.set(id, entry)
     line.append(entry)
+    if (!line.listed) return
+    line.listed = false
+    this.unlisted.add(line)
   }
 
   find(id: string): Entry<S> | undefined {
+    this.list()
     return this.entries.get(id)
   }
 
@@ -53,7 +59,7 @@ export class Ledger<S> {
   /** Takes out the entry or, `cumulative`, all of its subscription up to it (1.2, SUBSCRIBE ack header). */
   take(entry: Entry<S>, cumulative: boolean): readonly Entry<S>[] {
     const held = entry instanceof Held ? entry : undefined
-    if (!held?.listed) return []
+    if (!held?.there) return []
     const taken = [held]
     if (cumulative) {
       for (let earlier = held.before; earlier !== undefined; earlier = earlier.before) taken.push(earlier)
@@ -69,7 +75,7 @@ export class Ledger<S> {
     for (const { id, subscription, delivery, order } of entries) {
       const line = this.line(subscription)
       const entry = new Held(id, subscription, delivery, order, line)
-      this.entries.set(id, entry)
+      this.enter(entry)
       const list = returned.get(line)
       if (list === undefined) returned.set(line, [entry])
       else list.push(entry)
@@ -88,6 +94,7 @@ export class Ledger<S> {
     if (lines.length > 1) drained.sort(byOrder)
     for (const entry of drained) this.remove(entry)
     this.latest = undefined
+    for (const line of lines) if (line !== undefined) this.unlisted.delete(line)
     if (subscription === undefined) this.lines.clear()
     else this.lines.delete(subscription)
     return drained
@@ -95,9 +102,25 @@ export class Ledger<S> {
 
   /** Whether `id` was in this ledger: `unsure` when the memory of settled ids has overflowed. */
   held(id: string): boolean | 'unsure' {
+    this.list()
     // One that was put back is still among the settled.
     const settled = !this.entries.has(id) && this.settled.includes(id)
     return settled || (this.forgetful && 'unsure')
+  }
+
+  /** Enters all that were added since the last time: what comes back stands before them, having been the first or looked for. */
+  private list(): void {
+    for (const line of this.unlisted) {
+      for (let entry = line.last; entry !== undefined && !entry.listed; entry = entry.before)
+        this.enter(entry)
+      line.listed = true
+    }
+    this.unlisted.clear()
+  }
+
+  private enter(entry: Held<S>): void {
+    entry.listed = true
+    this.entries.set(entry.id, entry)
   }
 
   private line(subscription: S): Line<S> {
@@ -108,9 +131,9 @@ export class Ledger<S> {
   }
 
   private remove(entry: Held<S>): void {
-    entry.listed = false
+    entry.there = false
     entry.line.remove(entry)
-    this.entries.delete(entry.id)
+    if (entry.listed) this.entries.delete(entry.id)
     if (this.settled.length < REMEMBERED) return void this.settled.push(entry.id)
     this.forgetful = true
     this.settled[this.oldest] = entry.id
@@ -126,7 +149,9 @@ class Held<S> implements Entry<S> {
   /** Where it stands, between these two. */
   readonly line: Line<S>
   /** It has not been taken. */
-  listed = true
+  there = true
+  /** It can be found by its id. */
+  listed = false
   before: Held<S> | undefined
   after: Held<S> | undefined
 
@@ -145,7 +170,9 @@ class Held<S> implements Entry<S> {
 class Line<S> {
   readonly subscription: S
   first: Held<S> | undefined
-  private last: Held<S> | undefined
+  last: Held<S> | undefined
+  /** All of its entries can be found by their ids. */
+  listed = true
 
   constructor(subscription: S) {
     this.subscription = subscription
