@@ -202,7 +202,7 @@ export class Habit {
 }
 
 /** Heads that are remembered: a client that never repeats one is not to drive out the others' for long. */
-const MOST_HABITS = 4_096
+export const MOST_HABITS = 4_096
 
 /** The habits of all connections of a broker: those that write to one destination write the same heads. */
 export class Habits {

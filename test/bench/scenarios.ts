@@ -204,6 +204,47 @@ const STEP = 1.6
 const MOST_STEPS = 20
 const BISECTIONS = 3
 
+/** A chat in which every member writes. `members` is how many there are. */
+function planChat(server: Server, rooms: number, { divisor }: Extent): { plan: Plan; members: number } {
+  const members = Math.ceil((rooms * MEMBERS) / divisor)
+  const name = `/topic/bench-${runName()}`
+  const destinations = Array.from(
+    { length: Math.max(1, Math.round(members / MEMBERS)) },
+    (_, index) => `${name}-${index}`,
+  )
+  const wanted = { publishers: members, subscribers: members, members: true, destinations }
+  return { plan: planFor(server, wanted), members }
+}
+
+const MANY_ROOMS = 200
+/** Messages of each member before anything is measured: by then all have settled down. */
+const WORDS_BEFORE = 2
+
+const chat: Scenario = {
+  name: 'chat',
+  title: `chat: ${MANY_ROOMS} rooms of ${MEMBERS} members at ${QUIET} messages a second, after each of them has written ${WORDS_BEFORE}`,
+  columns: perDelivery.filter(({ key }) => key !== 'rate'),
+  ratio: 'p99',
+  heavy: true,
+  fits: () => true,
+  run: (server, extent) => {
+    const { plan, members } = planChat(server, MANY_ROOMS, extent)
+    return withLoad(plan, async (load) => {
+      const rate = QUIET / extent.divisor / members
+      // A quick run is not the place to wait for that.
+      const warmUp = WORDS_BEFORE / rate / extent.divisor
+      const { figures, cpu } = await timed(load, server, {
+        pace: { rate },
+        warmUp,
+        duration: 10 * extent.duration,
+      })
+      const values: Record<string, number> = latencies(figures)
+      if (cpu !== undefined) values['cpu'] = cpu / figures.delivered
+      return { values, busy: figures.busy }
+    })
+  },
+}
+
 const rooms: Scenario = {
   name: 'rooms',
   title: `chat: ${ROOMS} rooms of ${MEMBERS} members who all write; at ${QUIET} messages a second, and at the highest rate with p99 below ${BEARABLE} ms`,
@@ -218,11 +259,7 @@ const rooms: Scenario = {
   heavy: true,
   fits: () => true,
   run: (server, extent) => {
-    const members = Math.ceil((ROOMS * MEMBERS) / extent.divisor)
-    const count = Math.max(1, Math.round(members / MEMBERS))
-    const name = `/topic/bench-${runName()}`
-    const destinations = Array.from({ length: count }, (_, index) => `${name}-${index}`)
-    const plan = planFor(server, { publishers: members, subscribers: members, members: true, destinations })
+    const { plan, members } = planChat(server, ROOMS, extent)
     return withLoad(plan, async (load) => {
       const at = (total: number, duration: number): ReturnType<typeof timed> => {
         const pace = { rate: total / members }
@@ -417,7 +454,7 @@ const scales: Scenario[] = [
   ),
 ]
 
-export const scenarios: readonly Scenario[] = [...fanOut, ...queues, rooms, connections, ...scales]
+export const scenarios: readonly Scenario[] = [...fanOut, ...queues, chat, rooms, connections, ...scales]
 
 export function median(values: readonly number[]): number {
   const sorted = values.toSorted((one, other) => one - other)

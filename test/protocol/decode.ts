@@ -1,6 +1,7 @@
 import { Decoder, type FrameLimits } from '../../broker/protocol/decoder.ts'
 import { StompError, type ErrorCode } from '../../broker/protocol/errors.ts'
 import type { Frame, Version } from '../../broker/protocol/frame.ts'
+import type { Habits } from '../../broker/protocol/head.ts'
 
 export const ROOMY: FrameLimits = {
   maxCommand: 64,
@@ -11,8 +12,12 @@ export const ROOMY: FrameLimits = {
 }
 
 /** `undefined`: CONNECT has not come yet. */
-export function decoderFor(version: Version | undefined, limits: Partial<FrameLimits> = {}): Decoder {
-  const decoder = new Decoder({ ...ROOMY, ...limits })
+export function decoderFor(
+  version: Version | undefined,
+  limits: Partial<FrameLimits> = {},
+  habits?: Habits,
+): Decoder {
+  const decoder = new Decoder({ ...ROOMY, ...limits }, habits)
   decoder.version = version
   return decoder
 }

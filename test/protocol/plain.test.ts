@@ -1,8 +1,9 @@
 import * as fc from 'fast-check'
-import { describe, expect, test } from 'vitest'
+import { describe, expect, test, vi } from 'vitest'
 import type { FrameLimits } from '../../broker/protocol/decoder.ts'
 import { StompError } from '../../broker/protocol/errors.ts'
 import { MEANINGFUL, type Frame, type Version } from '../../broker/protocol/frame.ts'
+import { Habits, MOST_HABITS } from '../../broker/protocol/head.ts'
 import { decoderFor, readAll, refusal, ROOMY, show } from './decode.ts'
 
 /** Values of the header that varies: those that keep a frame plain, and those that do not. */
@@ -103,9 +104,10 @@ function ask(frame: Frame): string {
 function outcome(
   version: Version,
   limits: FrameLimits,
+  habits: Habits | undefined,
   feed: (decoder: ReturnType<typeof decoderFor>) => Iterable<void>,
 ): unknown {
-  const decoder = decoderFor(version, limits)
+  const decoder = decoderFor(version, limits, habits)
   const frames: unknown[] = []
   try {
     for (const _ of feed(decoder)) {
@@ -133,6 +135,8 @@ test('a plain frame says what it would if it were read line by line', () => {
     { ...ROOMY, maxHeaders: 64 },
     { ...ROOMY, maxFrame: 40 },
   )
+  // Shared by all clients of all versions, as in a broker: what one writes the others may know.
+  const shared = new WeakMap<FrameLimits, Habits>()
   fc.assert(
     fc.property(
       fc.constantFrom<Version>('1.1', '1.2', '1.0'),
@@ -142,18 +146,20 @@ test('a plain frame says what it would if it were read line by line', () => {
       fc.nat(5),
       fc.boolean(),
       (version, bounds, bytes, before, behind, endless) => {
-        const byLine = outcome(version, bounds, function* (decoder) {
+        const habits = shared.get(bounds) ?? new Habits()
+        shared.set(bounds, habits)
+        const byLine = outcome(version, bounds, undefined, function* (decoder) {
           for (const byte of bytes) yield decoder.feed(Buffer.from([byte]))
         })
         // In memory that begins and ends anywhere, and goes on with more of the same.
         const memory = Buffer.alloc(before + bytes.length + (endless ? bytes.length : behind), '\n')
         bytes.copy(memory, before)
         if (endless) bytes.copy(memory, before + bytes.length)
-        const whole = outcome(version, bounds, function* (decoder) {
+        const whole = outcome(version, bounds, habits, function* (decoder) {
           yield decoder.feed(memory, before, before + bytes.length)
         })
         expect(whole).toEqual(byLine)
-        const view = outcome(version, bounds, function* (decoder) {
+        const view = outcome(version, bounds, habits, function* (decoder) {
           yield decoder.feed(memory.subarray(before, before + bytes.length))
         })
         expect(view).toEqual(byLine)
@@ -161,6 +167,44 @@ test('a plain frame says what it would if it were read line by line', () => {
     ),
     { numRuns: 1_500 },
   )
+})
+
+describe('heads are remembered', () => {
+  /** Two frames with the same head: from the second on it is known. */
+  function repeat(habits: Habits, destination: string, receipt: string): void {
+    const decoder = decoderFor('1.2', {}, habits)
+    for (const body of ['a', 'bc', 'def']) {
+      decoder.feed(Buffer.from(`SEND\ndestination:${destination}\nreceipt:${receipt}\n\n${body}\0`))
+      const [frame] = readAll(decoder) as Frame[]
+      expect([frame?.header('destination'), frame?.header('receipt')]).toEqual([destination, receipt])
+      expect(frame?.body.toString()).toBe(body)
+    }
+  }
+
+  test('once for all connections', () => {
+    const habits = new Habits()
+    const of = vi.spyOn(habits, 'of')
+    repeat(habits, '/topic/a', '1')
+    repeat(habits, '/topic/a', '22')
+    repeat(habits, '/topic/b', '333')
+    const [first, second, third] = of.mock.results.map(({ value }) => value as unknown)
+    expect(of).toHaveBeenCalledTimes(3)
+    expect(second).toBe(first)
+    expect(third).not.toBe(first)
+  })
+
+  test('up to a number, then from the beginning', () => {
+    const habits = new Habits()
+    const of = vi.spyOn(habits, 'of')
+    repeat(habits, '/topic/a', '1')
+    for (let index = 1; index < MOST_HABITS; index++) repeat(habits, `/topic/${index}`, '1')
+    repeat(habits, '/topic/a', '1')
+    repeat(habits, '/topic/one-more', '1')
+    repeat(habits, '/topic/a', '1')
+    const found = of.mock.results.map(({ value }) => value as unknown)
+    expect(found.at(MOST_HABITS)).toBe(found[0])
+    expect(found.at(-1)).not.toBe(found[0])
+  })
 })
 
 test('the limit of a header line holds for one that differs from the line before in its length', () => {
