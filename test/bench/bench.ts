@@ -253,7 +253,7 @@ async function main(): Promise<void> {
   const leave = (): void => void stop().then(() => process.exit(130))
   for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.once(signal, leave)
   // Nobody reads on, as behind `| head`.
-  for (const stream of [process.stdout, process.stderr]) stream.once('error', leave)
+  for (const stream of [process.stdout, process.stderr]) stream.on('error', leave)
   try {
     const runs = await runAll(options)
     process.stdout.write(`${report(options, runs)}\n`)
