@@ -21,7 +21,7 @@ export function addBench(program: Command): void {
   program.enablePositionalOptions().helpCommand(false)
   const command = program
     .command('bench')
-    .description('measure a broker, this one or any other that speaks STOMP 1.2')
+    .description('measure a broker, this one or any other that speaks STOMP 1.1 or 1.2')
   addSettings(command)
   command.action(async (settings: Settings) => {
     const before = process.argv.slice(2, process.argv.length - program.args.length)

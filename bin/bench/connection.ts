@@ -30,6 +30,7 @@ export interface Manner {
   readonly origin: string
   /** Take a certificate whoever has signed it. */
   readonly insecure: boolean
+  readonly ack: 'auto' | 'client' | 'client-individual'
 }
 
 /** Who is told of what arrives. */
@@ -272,11 +273,16 @@ export class Connection {
     this.socket?.write(`${lines.join('\r\n')}\r\n\r\n`)
   }
 
+  /** Those it can speak, as far as it will have to: it knows the ACK of 1.2, not that of 1.1. */
+  private get versions(): readonly string[] {
+    return this.manner.ack === 'auto' ? ['1.1', '1.2'] : ['1.2']
+  }
+
   private connect(): void {
     this.state = 'connecting'
     const { host, login, passcode } = this.manner
     const headers: Header[] = [
-      ['accept-version', '1.2'],
+      ['accept-version', this.versions.join(',')],
       ['host', host],
       ['heart-beat', '0,0'],
     ]
@@ -507,11 +513,14 @@ export class Connection {
     )
     if (command === 'CONNECTED') {
       const version = headers.get('version') ?? '1.0'
-      if (version === '1.2') {
+      if (this.versions.includes(version)) {
         this.state = 'connected'
         this.server = headers.get('server') ?? ''
         this.settle?.(undefined)
-      } else this.fail(new Failure(`the broker speaks STOMP ${version}; this command needs 1.2.`))
+      } else {
+        const needed = this.versions.length > 1 ? this.versions.join(' or ') : '1.2 for its acks'
+        this.fail(new Failure(`the broker speaks STOMP ${version}; this command needs ${needed}.`))
+      }
     } else if (command === 'ERROR') {
       this.fail(
         this.refusal(

@@ -24,7 +24,6 @@ export interface Plan extends Manner {
   readonly sameId: boolean
   readonly queue: boolean
   readonly size: number
-  readonly ack: 'auto' | 'client' | 'client-individual'
   /** 0 leaves it to the broker. */
   readonly prefetch: number
   readonly receipts: boolean

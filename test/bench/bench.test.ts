@@ -52,6 +52,17 @@ test(
   },
 )
 
+test('a server that lacks what a scenario needs is not asked for it, and has a row that says so', async ({
+  shell,
+}) => {
+  // Nobody listens there.
+  const other = ['--server', 'other=tcp://127.0.0.1:1']
+  const args = ['--quick', '--scenarios', 'sockjs,topics', '--servers', 'limit', ...other]
+  const { code, stdout } = await shell.start(args, {}, script).ended
+  expect(code).toBe(0)
+  expect(stdout.match(/^\| other .*$/gm)).toEqual(['| other | - | - | - | - | - | - | - | no SockJS |'])
+})
+
 test.for<[string[], string]>([
   [['--scenarios', 'fan'], 'there is no scenario "fan", but fanout-w1, '],
   [['--reps', '0'], '--reps 0 is no number above zero'],

@@ -3,7 +3,7 @@ import { writeFile } from 'node:fs/promises'
 import { cpus } from 'node:os'
 import { parseArgs } from 'node:util'
 import { median, scenarios, sum, type Extent, type Sample, type Scenario } from './scenarios.ts'
-import { cores, known, ourBroker, pin, running, type Kind, type Server } from './servers.ts'
+import { cores, known, ourBroker, pin, running, type Kind, type Need, type Server } from './servers.ts'
 
 const HELP = `npm run bench -- [options]
 
@@ -24,7 +24,16 @@ Servers on this machine
   ${known()
     .map(({ name }) => name)
     .join(', ')}
+
+Peers that are started where they are found
+  rabbitmq         RabbitMQ (Debian: apt-get install rabbitmq-server)
+  activemq         ActiveMQ Classic with a Java (Debian: apt-get install activemq), or a download that
+                   ACTIVEMQ_HOME names
+  stomp-broker-js  in node_modules (npm install --no-save stomp-broker-js)
 `
+
+/** Seconds. */
+const WARM_UP = 0.4
 
 interface Run {
   readonly scenario: string
@@ -71,6 +80,7 @@ function readOptions(): Options {
     extent: {
       duration: positive('--duration', values.duration ?? (values.quick === true ? '0.2' : '1'), false),
       divisor: values.quick === true ? 100 : 1,
+      warmUp: WARM_UP,
     },
     json: values.json,
   }
@@ -99,16 +109,21 @@ function positive(option: string, text: string, whole: boolean): number {
   return value
 }
 
-/** Servers that have been started, by name. */
-const started = new Map<string, Server>()
+/** Servers that have been started, by name, also those that are still about to listen. */
+const started = new Map<string, Promise<Server>>()
 
 async function serverOf(kind: Kind, fresh: boolean): Promise<Server> {
   const one = started.get(kind.name)
   if (one !== undefined && !(fresh && kind.ours)) return one
-  await one?.stop()
-  const server = await kind.start()
+  await (await one)?.stop()
+  const server = kind.start()
   started.set(kind.name, server)
   return server
+}
+
+/** One that has not started has nothing to stop. */
+async function stop(): Promise<void> {
+  await Promise.allSettled(Array.from(started.values(), async (server) => (await server).stop()))
 }
 
 function figure(value: number | undefined): string {
@@ -117,25 +132,33 @@ function figure(value: number | undefined): string {
   return value.toLocaleString('en', { maximumFractionDigits: digits })
 }
 
-async function once(scenario: Scenario, kind: Kind, extent: Extent): Promise<Run | undefined> {
-  if (scenario.own === true && !kind.ours) return undefined
+/** What a scenario needs and a server lacks. */
+function lacking({ needs }: Scenario, { lacks }: Kind): Need | undefined {
+  return needs !== undefined && lacks.includes(needs) ? needs : undefined
+}
+
+async function once(scenario: Scenario, kind: Kind, usual: Extent, first: boolean): Promise<Run> {
+  const { slowToWarm = 0 } = kind
+  const warmUp = first ? Math.max(usual.warmUp, slowToWarm * usual.duration) : usual.warmUp
+  const extent = { ...usual, warmUp }
   const began = performance.now()
   let sample: Sample
   try {
-    const server = await serverOf(kind, scenario.fresh === true)
-    if (!scenario.fits(server)) return undefined
-    sample = await scenario.run(server, extent)
+    sample = await scenario.run(await serverOf(kind, scenario.fresh === true), extent)
   } catch (error) {
     const verdict = { lost: 0, duplicates: 0, outOfOrder: 0, strange: 0 }
     sample = { values: {}, verdict, busy: 0, failure: (error as Error).message }
   }
   const shown = scenario.columns.map(({ key, title }) => `${figure(sample.values[key])} ${title}`)
   const took = `${((performance.now() - began) / 1000).toFixed(1)} s`
-  const said = sample.failure === undefined ? shown.join(', ') : `FAILED: ${sample.failure}`
-  process.stderr.write(
-    `  ${scenario.name.padEnd(12)} ${kind.name.padEnd(14)} ${took.padStart(7)}   ${said}\n`,
-  )
+  tell(scenario, kind, took, sample.failure === undefined ? shown.join(', ') : `FAILED: ${sample.failure}`)
   return { scenario: scenario.name, server: kind.name, sample }
+}
+
+function tell(scenario: Scenario, kind: Kind, took: string, said: string): void {
+  process.stderr.write(
+    `  ${scenario.name.padEnd(12)} ${kind.name.padEnd(15)} ${took.padStart(7)}   ${said}\n`,
+  )
 }
 
 async function runAll({ chosen, kinds, reps, extent }: Options): Promise<Run[]> {
@@ -146,8 +169,10 @@ async function runAll({ chosen, kinds, reps, extent }: Options): Promise<Run[]> 
       // Another one begins each time, so that none always follows the same neighbour.
       for (let place = 0; place < kinds.length; place++) {
         const kind = kinds[(place + rep) % kinds.length]
-        const run = kind === undefined ? undefined : await once(scenario, kind, extent)
-        if (run !== undefined) runs.push(run)
+        if (kind === undefined || (scenario.own === true && !kind.ours)) continue
+        const missing = lacking(scenario, kind)
+        if (missing === undefined) runs.push(await once(scenario, kind, extent, rep === 0))
+        else if (rep === 0) tell(scenario, kind, '-', `no ${missing}`)
       }
     }
   }
@@ -169,7 +194,10 @@ function report({ chosen, kinds, reps, extent }: Options, runs: readonly Run[]):
           '',
         ]),
   ]
-  for (const { name, title, columns, ratio } of chosen) {
+  const notes = kinds.flatMap(({ name, note }) => (note === undefined ? [] : `${name}: ${note}.`))
+  if (notes.length > 0) text.push(...notes, '')
+  for (const scenario of chosen) {
+    const { name, title, columns, ratio } = scenario
     const of = (server: string): Sample[] =>
       runs.filter((run) => run.scenario === name && run.server === server).map(({ sample }) => sample)
     const value = (server: string, key: string): number =>
@@ -183,9 +211,14 @@ function report({ chosen, kinds, reps, extent }: Options, runs: readonly Run[]):
       'lost / twice / disordered',
     ]
     const rows = kinds
-      .filter((kind) => of(kind.name).length > 0)
+      .filter(({ ours }) => ours || scenario.own !== true)
       .map((kind) => {
         const samples = of(kind.name)
+        const missing = lacking(scenario, kind)
+        if (missing !== undefined) {
+          const dashes = Array.from({ length: heads.length - 2 }, () => '-')
+          return [kind.name, ...dashes, `no ${missing}`]
+        }
         const verdict = samples.map((sample) => sample.verdict).reduce(sum)
         const failure = samples.find((sample) => sample.failure !== undefined)?.failure
         // With fewer connections it is another measurement. Others have no count.
@@ -217,11 +250,10 @@ async function main(): Promise<void> {
     return
   }
   if (cores !== undefined) pin(process.pid, cores.load)
-  const stop = async (): Promise<void> => {
-    await Promise.all([...started.values()].map((server) => server.stop()))
-  }
-  for (const signal of ['SIGINT', 'SIGTERM'] as const)
-    process.once(signal, () => void stop().then(() => process.exit(130)))
+  const leave = (): void => void stop().then(() => process.exit(130))
+  for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.once(signal, leave)
+  // Nobody reads on, as behind `| head`.
+  for (const stream of [process.stdout, process.stderr]) stream.on('error', leave)
   try {
     const runs = await runAll(options)
     process.stdout.write(`${report(options, runs)}\n`)

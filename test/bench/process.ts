@@ -1,15 +1,17 @@
 import { readdirSync, readFileSync } from 'node:fs'
 
+/** What each thread of a process has computed for: those that have ended since must not be missing from a sum. */
+const seen = new Map<number, Map<string, number>>()
+
 /** Nanoseconds that a process has computed for, all its threads together; undefined where Linux is not there to ask. */
 export function cpuTime(pid: number): number | undefined {
-  try {
-    let sum = 0
-    for (const thread of readdirSync(`/proc/${pid}/task`))
-      sum += Number(readFileSync(`/proc/${pid}/task/${thread}/schedstat`, 'latin1').split(' ', 1)[0])
-    return sum
-  } catch {
-    return ticks(pid)
+  const threads = seen.get(pid) ?? new Map<string, number>()
+  seen.set(pid, threads)
+  for (const thread of list(`/proc/${pid}/task`)) {
+    const stat = read(`/proc/${pid}/task/${thread}/schedstat`)
+    if (stat !== '') threads.set(thread, Number(stat.split(' ', 1)[0]))
   }
+  return threads.size === 0 ? ticks(pid) : [...threads.values()].reduce((sum, time) => sum + time, 0)
 }
 
 /** The same to a hundredth of a second, from a kernel that does not count more closely. */
@@ -37,5 +39,13 @@ function read(path: string): string {
     return readFileSync(path, 'latin1')
   } catch {
     return ''
+  }
+}
+
+function list(folder: string): string[] {
+  try {
+    return readdirSync(folder)
+  } catch {
+    return []
   }
 }

@@ -3,9 +3,11 @@ import { runName } from '../../bin/bench/stamp.ts'
 import type { Verdict } from '../../bin/bench/tally.ts'
 import { readTarget } from '../../bin/bench/target.ts'
 import { cpuTime, memory, openFiles } from './process.ts'
-import type { Server } from './servers.ts'
+import type { Need, Server } from './servers.ts'
 
 export interface Extent {
+  /** Seconds before a measurement that do not count. */
+  readonly warmUp: number
   /** Seconds of one measurement. */
   readonly duration: number
   /** What the large numbers are divided by, for a run that is to be over soon. */
@@ -38,11 +40,10 @@ export interface Scenario {
   readonly fresh?: boolean
   /** Not for peers: it is about how this broker grows. */
   readonly own?: boolean
-  fits(server: Server): boolean
+  readonly needs?: Need
   run(server: Server, extent: Extent): Promise<Sample>
 }
 
-const WARM_UP = 0.4
 const MIB = 1024 * 1024
 
 const perDelivery: readonly Column[] = [
@@ -116,7 +117,7 @@ async function withLoad(plan: Plan, use: (load: Load) => Promise<Omit<Sample, 'v
 
 async function steady(server: Server, extent: Extent, wanted: Partial<Plan>, pace: Pace): Promise<Sample> {
   return withLoad(planFor(server, wanted), async (load) => {
-    const stint = { pace, warmUp: WARM_UP, duration: extent.duration }
+    const stint = { pace, warmUp: extent.warmUp, duration: extent.duration }
     const { figures, cpu } = await timed(load, server, stint)
     const values: Record<string, number> = {
       rate: figures.delivered / figures.seconds,
@@ -140,7 +141,6 @@ function closed(
     title,
     columns,
     ratio: 'cpu',
-    fits: () => true,
     run: (server, extent) => steady(server, extent, wanted, { window }),
   }
 }
@@ -156,7 +156,7 @@ const fanOut: Scenario[] = [
   closed('ids', 'fanout-w32, every subscriber with another subscription id', { sameId: false }, 32),
   {
     ...closed('sockjs', 'fanout-w32, subscribers over SockJS', {}, 32),
-    fits: ({ sockJsUrl }) => sockJsUrl !== undefined,
+    needs: 'SockJS',
     run: (server, extent) =>
       steady(server, extent, { subscriberTarget: readTarget(server.sockJsUrl ?? '') }, { window: 32 }),
   },
@@ -192,7 +192,7 @@ const queues: Scenario[] = [
     { ...work, ack: 'client-individual', prefetch: 100 },
     64,
   ),
-]
+].map((scenario) => ({ ...scenario, needs: 'queues' }))
 
 const ROOMS = 50
 const MEMBERS = 20
@@ -257,16 +257,16 @@ const rooms: Scenario = {
   ],
   ratio: 'highest',
   heavy: true,
-  fits: () => true,
+  needs: 'messages back to their sender',
   run: (server, extent) => {
     const { plan, members } = planChat(server, ROOMS, extent)
     return withLoad(plan, async (load) => {
-      const at = (total: number, duration: number): ReturnType<typeof timed> => {
+      const at = (total: number, duration: number, warmUp = 0.3): ReturnType<typeof timed> => {
         const pace = { rate: total / members }
         // A second of arrears is enough to see that it is too much.
-        return timed(load, server, { pace, warmUp: 0.3, duration, most: total * MEMBERS + 20_000 })
+        return timed(load, server, { pace, warmUp, duration, most: total * MEMBERS + 20_000 })
       }
-      const quiet = await at(QUIET / extent.divisor, 2 * extent.duration)
+      const quiet = await at(QUIET / extent.divisor, 2 * extent.duration, extent.warmUp)
       const values: Record<string, number> = latencies(quiet.figures)
       if (quiet.cpu !== undefined) values['cpu'] = quiet.cpu / quiet.figures.delivered
       let busy = 0
@@ -312,9 +312,8 @@ const connections: Scenario = {
   ratio: 'last',
   heavy: true,
   fresh: true,
-  fits: () => true,
   run: async (server, extent) => {
-    const wanted = Math.ceil((server.login === undefined ? CONNECTIONS : PEER_CONNECTIONS) / extent.divisor)
+    const wanted = Math.ceil((server.ours ? CONNECTIONS : PEER_CONNECTIONS) / extent.divisor)
     const count = Math.min(wanted, openFiles() - 100)
     if (count < wanted)
       process.stderr.write(`  only ${count} connections: ulimit -n allows no more; ulimit -n 20000 would\n`)
@@ -323,10 +322,9 @@ const connections: Scenario = {
       const before = server.pid === undefined ? undefined : memory(server.pid)
       const began = performance.now()
       await load.open()
-      const values: Record<string, number> = {
-        count,
-        perSecond: (1000 * count) / (performance.now() - began),
-      }
+      const values: Record<string, number> = { count }
+      // Without receipts it has waited for them.
+      if (load.answered) values['perSecond'] = (1000 * count) / (performance.now() - began)
       await new Promise((resolve) => setTimeout(resolve, 1000 * Math.min(1, extent.duration)))
       const after = server.pid === undefined ? undefined : memory(server.pid)
       if (before !== undefined && after !== undefined) values['memory'] = (after - before) / 1000 / count
@@ -376,7 +374,6 @@ function scale(
     heavy: true,
     fresh: true,
     own: true,
-    fits: ({ pid }) => pid !== undefined,
     run: async (server, extent) => {
       const few = await run(server, extent, false)
       const many = await run(server, extent, true)

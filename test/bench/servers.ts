@@ -1,12 +1,18 @@
 import { spawn, spawnSync, type ChildProcess } from 'node:child_process'
 import { existsSync } from 'node:fs'
+import { createRequire } from 'node:module'
 import { availableParallelism } from 'node:os'
 import { fileURLToPath } from 'node:url'
+import { findActiveMQ, startActiveMQ, type Installation } from '../peers/activemq.ts'
 import { findRabbitMQ, startRabbitMQ } from '../peers/rabbitmq.ts'
+
+/** What a scenario may need that not every server has. */
+export type Need = 'SockJS' | 'queues' | 'messages back to their sender'
 
 /** A server that runs. */
 export interface Server {
   readonly name: string
+  readonly ours: boolean
   readonly url: string
   readonly sockJsUrl?: string
   readonly login?: string
@@ -19,6 +25,11 @@ export interface Kind {
   readonly name: string
   /** What others are compared with, and ours: these do everything, peers what can be expected of them. */
   readonly ours: boolean
+  readonly lacks: readonly Need[]
+  /** What to know of it when figures are compared. */
+  readonly note?: string
+  /** How many times the length of a measurement a scenario runs before the first: Java compiles what it is used for. */
+  readonly slowToWarm?: number
   start(): Promise<Server>
 }
 
@@ -85,11 +96,13 @@ export function ourBroker(name = 'stomp-broker', script = built('dist/bin/stomp-
   return {
     name,
     ours: true,
+    lacks: [],
     start: async () => {
       const args = ['--port=0', '--no-demo', '--log-level=error', ...ROOMY]
       const { child, shown } = await startNode(script, args, /WebSocket +(\S+)\n/)
       return {
         name,
+        ours: true,
         url: shown,
         sockJsUrl: shown.replace('ws:', 'http:'),
         pid: child.pid,
@@ -102,12 +115,14 @@ export function ourBroker(name = 'stomp-broker', script = built('dist/bin/stomp-
 const limit: Kind = {
   name: 'limit',
   ours: true,
+  lacks: [],
   start: async () => {
     const script = fileURLToPath(new URL('limit.js', import.meta.url))
     const { child, shown } = await startNode(script, [], /^(\d+)\n/)
     const host = `127.0.0.1:${shown}/ws`
     return {
       name: 'limit',
+      ours: true,
       url: `ws://${host}`,
       sockJsUrl: `http://${host}`,
       pid: child.pid,
@@ -120,17 +135,68 @@ function rabbitmq(command: string): Kind {
   return {
     name: 'rabbitmq',
     ours: false,
+    lacks: ['SockJS'],
     start: async () => {
       const node = await startRabbitMQ(command)
       if (cores !== undefined) pin(node.pid, cores.server)
       return {
         name: 'rabbitmq',
+        ours: false,
         url: node.webSocketUrl,
         login: 'guest',
         pid: node.pid,
         stop: () => node.close(),
       }
     },
+  }
+}
+
+function activemq(installation: Installation): Kind {
+  return {
+    name: 'activemq',
+    ours: false,
+    lacks: ['SockJS'],
+    note: 'over TCP, which is cheaper than the WebSocket of the others',
+    slowToWarm: 5,
+    start: async () => {
+      const broker = await startActiveMQ(installation)
+      if (cores !== undefined) pin(broker.pid, cores.server)
+      return {
+        name: 'activemq',
+        ours: false,
+        url: broker.url,
+        pid: broker.pid,
+        stop: () => broker.close(),
+      }
+    },
+  }
+}
+
+const stompBrokerJs: Kind = {
+  name: 'stomp-broker-js',
+  ours: false,
+  // What is sent to a queue comes to every subscriber, and nothing to who has sent it.
+  lacks: ['SockJS', 'queues', 'messages back to their sender'],
+  start: async () => {
+    const script = fileURLToPath(new URL('../peers/stomp-broker-js.js', import.meta.url))
+    const { child, shown } = await startNode(script, [], /^(\d+)\n/)
+    return {
+      name: 'stomp-broker-js',
+      ours: false,
+      url: `ws://127.0.0.1:${shown}/ws`,
+      pid: child.pid,
+      stop: stopper(child),
+    }
+  },
+}
+
+/** Whether somebody has installed it beside us. */
+function hasStompBrokerJs(): boolean {
+  try {
+    createRequire(import.meta.url).resolve('stomp-broker-js')
+    return true
+  } catch {
+    return false
   }
 }
 
@@ -143,12 +209,28 @@ export function running(text: string): Kind {
   return {
     name,
     ours: false,
-    start: () => Promise.resolve({ name, url, login: 'guest', pid: number, stop: () => Promise.resolve() }),
+    lacks: ['SockJS'],
+    start: () =>
+      Promise.resolve({
+        name,
+        ours: false,
+        url,
+        login: 'guest',
+        pid: number,
+        stop: () => Promise.resolve(),
+      }),
   }
 }
 
 /** What can be started on this machine. */
 export function known(): Kind[] {
-  const command = findRabbitMQ()
-  return [ourBroker(), limit, ...(command === undefined ? [] : [rabbitmq(command)])]
+  const rabbit = findRabbitMQ()
+  const active = findActiveMQ()
+  return [
+    ourBroker(),
+    limit,
+    ...(rabbit === undefined ? [] : [rabbitmq(rabbit)]),
+    ...(active === undefined ? [] : [activemq(active)]),
+    ...(hasStompBrokerJs() ? [stompBrokerJs] : []),
+  ]
 }

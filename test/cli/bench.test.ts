@@ -50,6 +50,7 @@ function serve(answer: string | undefined, waits = false): Promise<number> {
 /** A broker over TCP for one subscriber, who gets what `deliver` makes of each message. */
 function serveBadly(
   deliver: (body: string, number: number, publisher: Socket) => readonly string[],
+  version = '1.2',
 ): Promise<number> {
   let subscriber: Socket | undefined
   let count = 0
@@ -60,7 +61,7 @@ function serveBadly(
       const frames = (rest + text).split('\0')
       rest = frames.pop() ?? ''
       for (const frame of frames) {
-        if (frame.startsWith('CONNECT')) socket.write('CONNECTED\nversion:1.2\n\n\0')
+        if (frame.startsWith('CONNECT')) socket.write(`CONNECTED\nversion:${version}\n\n\0`)
         else if (frame.startsWith('SUBSCRIBE')) {
           subscriber = socket
           socket.write('RECEIPT\nreceipt-id:subscribed-0\n\n\0')
@@ -229,6 +230,15 @@ describe('stomp-broker bench', () => {
     },
   )
 
+  test('measures a broker that speaks 1.1 alone', async ({ shell }) => {
+    const port = await serveBadly((body) => [body], '1.1')
+    const url = `tcp://127.0.0.1:${port}`
+    const run = await shell.run(['bench', ...short, '--url', url, '--subscribers', '1', '--json'])
+    const { delivered, lost, strange } = JSON.parse(run.stdout) as Record<string, number>
+    expect([run.code, lost, strange]).toEqual([0, 0, 0])
+    expect(delivered).toBeGreaterThan(0)
+  })
+
   test('with a rate counts all that had to wait while the broker stopped', async ({ shell }) => {
     const port = await serveBadly((body, number, publisher) => {
       if (number === 50) {
@@ -289,7 +299,8 @@ describe('stomp-broker bench', () => {
     let socket: Socket
     do socket = connect(port, '127.0.0.1').on('error', () => {})
     while (!(await once(socket, 'connect').catch(() => setTimeout(10))))
-    const gone = once(socket, 'close')
+    // Reset, if it was killed before it had accepted: gone all the same.
+    const gone = new Promise((resolve) => socket.once('close', resolve))
     await run.kill()
     await gone
   })
@@ -362,6 +373,16 @@ describe('stomp-broker bench', () => {
         'sesame',
       ],
       [/ERROR: Bad CONNECT\n {2}no \*\*\* for you\n/, /--login/],
+    ],
+    [
+      'a broker that speaks 1.0 alone',
+      async () => ['--url', `tcp://127.0.0.1:${await serveBadly(() => [], '1.0')}`],
+      [/speaks STOMP 1\.0; this command needs 1\.1 or 1\.2\./],
+    ],
+    [
+      'acks to a broker that speaks 1.1 alone',
+      async () => ['--url', `tcp://127.0.0.1:${await serveBadly(() => [], '1.1')}`, '--ack', 'client'],
+      [/speaks STOMP 1\.1; this command needs 1\.2 for its acks\./],
     ],
     [
       'a body that the broker refuses',
