@@ -38,7 +38,7 @@ export interface Scenario {
   readonly heavy?: boolean
   /** Wants a server that nobody has used. */
   readonly fresh?: boolean
-  /** Not for peers: it is about how this broker grows. */
+  /** Not for peers: it is about how this broker grows, or about thousands of connections. */
   readonly own?: boolean
   readonly needs?: Need
   run(server: Server, extent: Extent): Promise<Sample>
@@ -226,7 +226,7 @@ const chat: Scenario = {
   columns: perDelivery.filter(({ key }) => key !== 'rate'),
   ratio: 'p99',
   heavy: true,
-  fits: () => true,
+  own: true,
   run: (server, extent) => {
     const { plan, members } = planChat(server, MANY_ROOMS, extent)
     return withLoad(plan, async (load) => {
