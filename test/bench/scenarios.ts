@@ -222,7 +222,7 @@ const WORDS_BEFORE = 2
 
 const chat: Scenario = {
   name: 'chat',
-  title: `chat: ${MANY_ROOMS} rooms of ${MEMBERS} members at ${QUIET} messages a second, after each of them has written ${WORDS_BEFORE}`,
+  title: `${MANY_ROOMS} rooms of ${MEMBERS} members who all write, at ${QUIET} messages a second, after each has written ${WORDS_BEFORE}`,
   columns: perDelivery.filter(({ key }) => key !== 'rate'),
   ratio: 'p99',
   heavy: true,
