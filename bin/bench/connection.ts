@@ -5,6 +5,17 @@
 import { createHash, randomBytes } from 'node:crypto'
 import { connect as connectTcp, type Socket } from 'node:net'
 import { connect as connectTls } from 'node:tls'
+import {
+  broken,
+  closed,
+  dismissed,
+  noWebSocket,
+  refused,
+  rejected,
+  slow,
+  stranger,
+  type Stage,
+} from './advice.ts'
 import { Failure } from './failure.ts'
 import {
   frame,
@@ -14,9 +25,11 @@ import {
   putHead,
   template,
   TEXT,
+  unescape,
   type Header,
   type Template,
 } from './frame.ts'
+import { found, scan } from './head.ts'
 import { STAMP, write } from './stamp.ts'
 import type { Target } from './target.ts'
 
@@ -52,14 +65,10 @@ const PATIENCE = 15_000
 const NUL = 0
 const LF = 10
 const CR = 13
-const COLON = 58
 const NOTHING = Buffer.alloc(0)
-
-// What scan() has found, here because a result of its own for each message would be an object for each message.
-let contentLength = -1
-let ackFrom = 0
-let ackTo = 0
-let subscriptionNumber = -1
+const ACK = Buffer.from('ACK\nid:')
+/** How many more or fewer digits a message may have in its head than the one before. */
+const SLACK = 8
 
 // Sockets read into this one after the other; nothing of it is kept.
 const inbound = Buffer.allocUnsafeSlow(256 * 1024)
@@ -97,7 +106,7 @@ export class Connection {
   private several = false
   /** Whether messages are acked, so that their `ack` header is wanted. */
   private acks = false
-  private state: 'shaking hands' | 'connecting' | 'connected' | 'ended' = 'shaking hands'
+  private state: Stage = 'shaking hands'
   private settle: ((failure: Failure | undefined) => void) | undefined
   /** Bytes of an unfinished frame, of STOMP or of the handshake. */
   private rest: Buffer = NOTHING
@@ -134,7 +143,7 @@ export class Connection {
           if (failure === undefined) resolve()
           else reject(failure)
         }
-        timer = setTimeout(() => this.fail(this.slow()), PATIENCE)
+        timer = setTimeout(() => this.fail(slow(this.target, this.state, PATIENCE / 1000)), PATIENCE)
         this.dial()
       })
     } finally {
@@ -170,16 +179,16 @@ export class Connection {
   ack(bytes: Buffer): void {
     if (this.target.transport === 'sockjs') {
       // The value is escaped already.
-      const text = `ACK\nid:${bytes.toString('latin1', ackFrom, ackTo)}\n\n\0`
+      const text = `ACK\nid:${bytes.toString('latin1', found.ackFrom, found.ackTo)}\n\n\0`
       this.put(template('sockjs', text))
       return
     }
-    const payload = ACK.length + ackTo - ackFrom + 3
+    const payload = ACK.length + found.ackTo - found.ackFrom + 3
     const head = this.target.transport === 'tcp' ? 0 : headLength(payload)
     const at = this.room(head + payload)
     let end = at + head
     end += ACK.copy(slab, end)
-    end += bytes.copy(slab, end, ackFrom, ackTo)
+    end += bytes.copy(slab, end, found.ackFrom, found.ackTo)
     slab[end] = LF
     slab[end + 1] = LF
     slab[end + 2] = NUL
@@ -245,8 +254,10 @@ export class Connection {
     }
     this.socket = socket
     socket.setNoDelay(true)
-    socket.on('error', (error: NodeJS.ErrnoException) => this.fail(this.explain(error)))
-    socket.on('close', () => this.fail(this.closed()))
+    socket.on('error', (error: NodeJS.ErrnoException) =>
+      this.fail(broken(this.target, error, this.state, this.receiver.connected)),
+    )
+    socket.on('close', () => this.fail(closed(this.target, this.state, this.receiver.connected)))
   }
 
   private greet(): void {
@@ -314,12 +325,7 @@ export class Connection {
       .digest('base64')
     const strange = bytes.toString('latin1', 0, 5) !== 'HTTP/'.slice(0, bytes.length)
     if (strange || (status === 101 && accept !== expected)) {
-      this.fail(
-        new Failure(
-          `${this.target.url} does not answer as a WebSocket server does.`,
-          `If it speaks plain STOMP, write ${this.target.secure ? 'tls' : 'tcp'}://${this.target.authority}`,
-        ),
-      )
+      this.fail(noWebSocket(this.target))
       return
     }
     if (end < 0) return
@@ -378,7 +384,7 @@ export class Connection {
   private payload(bytes: Buffer, start: number, end: number, whole: boolean): void {
     if (this.opcode >= 8) {
       this.control = Buffer.concat([this.control, bytes.subarray(start, end)])
-      if (this.left > 0 && !whole) return
+      if (this.left > 0) return
       const { control } = this
       this.control = NOTHING
       if (this.opcode === 9) {
@@ -389,7 +395,7 @@ export class Connection {
       } else if (this.opcode === 8) {
         const code = control.length < 2 ? 1005 : control.readUInt16BE(0)
         const reason = control.toString('utf8', 2)
-        this.fail(new Failure(`the broker has closed a connection: ${code} ${reason}`.trimEnd()))
+        this.fail(dismissed(`${code} ${reason}`.trimEnd()))
       }
     } else if (this.target.transport === 'sockjs') {
       if (whole && this.final && this.pieces.length === 0) this.readSockJs(bytes, start, end)
@@ -422,8 +428,7 @@ export class Connection {
   private readSockJs(bytes: Buffer, start: number, end: number): void {
     const kind = bytes[start]
     if (kind === 0x6f) this.connect()
-    else if (kind === 0x63)
-      this.fail(new Failure(`the broker has closed a connection: ${bytes.toString('utf8', start + 1, end)}`))
+    else if (kind === 0x63) this.fail(dismissed(bytes.toString('utf8', start + 1, end)))
     else if (kind === 0x61) {
       const text = unescape(bytes, start + 1, end)
       this.readStomp(text, 0, text.length)
@@ -453,11 +458,11 @@ export class Connection {
       }
       // What answers CONNECT begins with CONNECTED or ERROR; of anything else the end need not be waited for.
       if (this.state === 'connecting' && first !== 67 && first !== 69) {
-        this.fail(this.stranger(bytes.toString('latin1', start, end)))
+        this.fail(stranger(this.target, bytes.toString('latin1', start, end)))
         return
       }
       const body = scan(bytes, start, end)
-      let length = contentLength
+      let length = found.contentLength
       if (body >= 0 && length < 0) {
         const nul = bytes.indexOf(NUL, body)
         length = nul < 0 || nul >= end ? -1 : nul - body
@@ -476,14 +481,9 @@ export class Connection {
         return
       }
       if (first === 77) {
-        if (bytes[after - 1] !== NUL) {
-          this.fail(new Failure('the broker has sent a MESSAGE that its content-length does not fit.'))
-          return
-        }
         this.lastHead = body - start
         this.begunLength = length
-        this.addressed = this.several ? subscriptionNumber : this.subscription
-        this.receiver.message(this, bytes, body, length)
+        this.deliver(bytes, body, length, bytes[after - 1])
       } else this.readOther(bytes, start, body, length)
       start = after
     }
@@ -491,15 +491,20 @@ export class Connection {
 
   private finishBegun(last: number | undefined): void {
     const { begun } = this
+    // Where its ack is must be found again: other messages may have come between.
+    scan(begun, 0, begun.length)
+    this.begun = NOTHING
+    this.deliver(begun, this.begunBody, this.begunLength, last)
+  }
+
+  /** Tells of a message that scan() has looked at; `last` is what stands where its NUL must. */
+  private deliver(bytes: Buffer, body: number, length: number, last: number | undefined): void {
     if (last !== NUL) {
       this.fail(new Failure('the broker has sent a MESSAGE that its content-length does not fit.'))
       return
     }
-    // Where its ack is must be found again: other messages may have come between.
-    scan(begun, 0, begun.length)
-    this.begun = NOTHING
-    this.addressed = this.several ? subscriptionNumber : this.subscription
-    this.receiver.message(this, begun, this.begunBody, this.begunLength)
+    this.addressed = this.several ? found.subscription : this.subscription
+    this.receiver.message(this, bytes, body, length)
   }
 
   private readOther(bytes: Buffer, start: number, body: number, length: number): void {
@@ -522,23 +527,10 @@ export class Connection {
         this.fail(new Failure(`the broker speaks STOMP ${version}; this command needs ${needed}.`))
       }
     } else if (command === 'ERROR') {
-      this.fail(
-        this.refusal(
-          headers.get('message') ?? 'without a message',
-          bytes.toString('utf8', body, body + length),
-        ),
-      )
-    } else this.fail(this.stranger(command))
-  }
-
-  private stranger(text: string): Failure {
-    const { authority, secure } = this.target
-    if (text.startsWith('HTTP/'))
-      return new Failure(`${authority} speaks HTTP.`, `Write ${secure ? 'wss' : 'ws'}://${authority}/ws`)
-    const [line = ''] = text.split(/[\r\n\0]/, 1)
-    return new Failure(
-      `${authority} has sent ${JSON.stringify(line.slice(0, 40))}, which is no frame of STOMP.`,
-    )
+      const message = headers.get('message') ?? 'without a message'
+      const text = bytes.toString('utf8', body, body + length)
+      this.fail(rejected(message, text, this.manner.passcode, this.state))
+    } else this.fail(stranger(this.target, command))
   }
 
   private fail(failure: Failure): void {
@@ -549,184 +541,4 @@ export class Connection {
     if (settle === undefined) this.receiver.failed(failure)
     else settle(failure)
   }
-
-  private refusal(message: string, body: string): Failure {
-    const { passcode } = this.manner
-    // A broker might repeat what it was given.
-    const hide = (text: string): string => (passcode ? text.replaceAll(passcode, '***') : text)
-    const text = hide(body).trim()
-    const reason = `the broker answered with an ERROR: ${hide(message)}${text === '' ? '' : `\n  ${text.replaceAll('\n', '\n  ')}`}`
-    return new Failure(
-      reason,
-      this.settle === undefined
-        ? ''
-        : 'Look at --login and --passcode, and at --vhost, which is / unless you say otherwise.',
-    )
-  }
-
-  private closed(): Failure {
-    if (this.settle === undefined) return new Failure('the broker has closed a connection.')
-    const { url, authority, path, transport, secure } = this.target
-    const { connected } = this.receiver
-    if (connected > 0)
-      return new Failure(
-        `${url} has taken ${connected} connections, and closed the next.`,
-        'It may take no more: look at its limits, and at the ulimit -n that it runs with.',
-      )
-    if (this.state !== 'shaking hands')
-      return new Failure(
-        `${url} has closed the connection without an answer to CONNECT.`,
-        'Does this port speak plain STOMP? Look at --login and --passcode too.',
-      )
-    const safe = {
-      tcp: `tls://${authority}`,
-      websocket: `wss://${authority}${path}`,
-      sockjs: `https://${authority}${path}`,
-    }
-    const others = secure ? [] : [`${safe[transport]} if it speaks TLS`]
-    if (transport !== 'tcp')
-      others.push(`${secure ? 'tls' : 'tcp'}://${authority} if it speaks STOMP without WebSocket`)
-    return new Failure(
-      `${url} has closed the connection without an answer.`,
-      others.length === 0 ? 'Does it speak TLS?' : `Write ${others.join(', or\n')}`,
-    )
-  }
-
-  private slow(): Failure {
-    const what =
-      this.state === 'shaking hands'
-        ? 'does not answer'
-        : 'has taken the connection, but does not answer CONNECT'
-    return new Failure(
-      `${this.target.url} ${what} within ${PATIENCE / 1000} s.`,
-      'Is it overloaded, or does it speak something else?',
-    )
-  }
-
-  private explain(error: NodeJS.ErrnoException): Failure {
-    const { host, port, authority, url } = this.target
-    switch (error.code) {
-      case 'ECONNREFUSED':
-        return new Failure(
-          `nothing listens on ${authority}.`,
-          /^(localhost$|127\.|::1$)/.test(host)
-            ? `Is the broker running? This starts one there:  stomp-broker ${this.target.transport === 'tcp' ? '--tcp-port' : '--port'} ${port}`
-            : 'Is the broker running, and does it listen on more than 127.0.0.1 there?',
-        )
-      case 'ENOTFOUND':
-      case 'EAI_AGAIN':
-        return new Failure(`there is no machine called ${host}.`, 'Look at the spelling of --url.')
-      case 'EMFILE':
-        return new Failure(
-          'this process may not open as many connections.',
-          'Raise the limit of your shell first:  ulimit -n 65536',
-        )
-      case 'EADDRNOTAVAIL':
-        return new Failure(
-          'this machine has no ports left for more connections.',
-          'Use fewer, or wait a minute.',
-        )
-      case 'ECONNRESET':
-      case 'EPIPE':
-        return this.closed()
-      case 'EPROTO':
-      case 'ERR_SSL_WRONG_VERSION_NUMBER':
-        return new Failure(
-          `${url} does not speak TLS.`,
-          'Write ws:// or tcp:// in the place of wss:// or tls://',
-        )
-      default:
-        if (/CERT|SELF_SIGNED|ISSUER/.test(error.code ?? ''))
-          return new Failure(
-            `the certificate of ${host} will not do: ${error.message}.`,
-            'Say who has signed it with NODE_EXTRA_CA_CERTS=<file>, or take any with --insecure.',
-          )
-        return new Failure(`${url}: ${error.message}.`)
-    }
-  }
-}
-
-const ACK = Buffer.from('ACK\nid:')
-/** How many more or fewer digits a message may have in its head than the one before. */
-const SLACK = 8
-
-function refused({ url, transport }: Target, status: number, body: string): Failure {
-  const said = body === '' || body.startsWith('<') ? '' : `\n  ${body.split('\n', 1)[0] ?? ''}`
-  const reason = `${url} refuses WebSocket connections with HTTP status ${status}.${said}`
-  if (status === 403)
-    return new Failure(reason, 'It may want another --origin than none, such as that of your page.')
-  if (status === 401) return new Failure(reason, 'It wants a login before STOMP begins.')
-  return new Failure(
-    reason,
-    transport === 'sockjs'
-      ? 'Is that the prefix of SockJS? For WebSocket without SockJS write ws://'
-      : 'Is the path right? Usual are /ws (stomp-broker, RabbitMQ, Spring) and /stomp (stomp-broker, ActiveMQ).',
-  )
-}
-
-/** Looks at the head of a frame. Where its body begins, or -1 when the head does not end before `end`. */
-function scan(bytes: Buffer, start: number, end: number): number {
-  contentLength = -1
-  subscriptionNumber = -1
-  ackFrom = ackTo = 0
-  let at = start
-  while (at < end && bytes[at] !== LF) at++
-  for (at++; at < end; at++) {
-    const line = at
-    const first = bytes[at]
-    if (first === LF) return at + 1
-    while (at < end && bytes[at] !== LF) at++
-    if (at >= end) return -1
-    const stop = bytes[at - 1] === CR ? at - 1 : at
-    if (stop === line) return at + 1
-    // content-length, ack, subscription: by their length and what tells them from others with that.
-    if (first === 99 && bytes[line + 14] === COLON && bytes[line + 8] === 108)
-      contentLength = number(bytes, line + 15, stop)
-    else if (first === 97 && bytes[line + 3] === COLON && bytes[line + 1] === 99 && bytes[line + 2] === 107) {
-      ackFrom = line + 4
-      ackTo = stop
-    } else if (first === 115 && bytes[line + 12] === COLON && bytes[line + 1] === 117) {
-      let digit = stop
-      while (isDigit(bytes[digit - 1])) digit--
-      subscriptionNumber = number(bytes, digit, stop)
-    }
-  }
-  return -1
-}
-
-function isDigit(byte: number | undefined): boolean {
-  return byte !== undefined && byte >= 48 && byte <= 57
-}
-
-function number(bytes: Buffer, at: number, end: number): number {
-  let value = 0
-  for (; at < end; at++) value = value * 10 + (bytes[at] as number) - 48
-  return value
-}
-
-const simple = new Map(
-  Array.from('bfnrt', (letter, index) => [letter.charCodeAt(0), '\b\f\n\r\t'.charCodeAt(index)]),
-)
-let scratch = Buffer.allocUnsafeSlow(64 * 1024)
-
-/** The strings of a JSON array one behind the other. They are frames, so where each ends can be seen. */
-function unescape(bytes: Buffer, at: number, end: number): Buffer {
-  if (scratch.length < end - at) scratch = Buffer.allocUnsafeSlow(2 * (end - at))
-  let out = 0
-  let inside = false
-  for (; at < end; at++) {
-    const byte = bytes[at] as number
-    if (byte === 34) inside = !inside
-    else if (!inside) continue
-    else if (byte !== 92) scratch[out++] = byte
-    else {
-      const code = bytes[++at] as number
-      if (code === 117) {
-        const text = String.fromCharCode(Number.parseInt(bytes.toString('latin1', at + 1, at + 5), 16))
-        out += scratch.write(text, out)
-        at += 4
-      } else scratch[out++] = simple.get(code) ?? code
-    }
-  }
-  return scratch.subarray(0, out)
 }

@@ -71,3 +71,40 @@ export function putHead(bytes: Buffer, at: number, code: number, payload: number
 export function mask(bytes: Buffer, from: number, to: number): void {
   for (let at = from; at < to; at++) bytes[at] = (bytes[at] as number) ^ (KEY[(at - from) & 3] as number)
 }
+
+const simple = new Map(
+  Array.from('bfnrt', (letter, index) => [letter.charCodeAt(0), '\b\f\n\r\t'.charCodeAt(index)]),
+)
+let scratch = Buffer.allocUnsafeSlow(64 * 1024)
+
+/** The strings of a JSON array one behind the other. They are frames, so where each ends can be seen. */
+export function unescape(bytes: Buffer, at: number, end: number): Buffer {
+  if (scratch.length < end - at) scratch = Buffer.allocUnsafeSlow(2 * (end - at))
+  let out = 0
+  let inside = false
+  for (; at < end; at++) {
+    const byte = bytes[at] as number
+    if (byte === 34) inside = !inside
+    else if (!inside) continue
+    else if (byte !== 92) scratch[out++] = byte
+    else {
+      const code = bytes[++at] as number
+      if (code === 117) {
+        let text = codeUnit(bytes, at)
+        at += 4
+        // Servers of SockJS escape both halves of what is beyond 16 bits.
+        if (text >= '\ud800' && text < '\udc00' && bytes[at + 1] === 92 && bytes[at + 2] === 117) {
+          text += codeUnit(bytes, at + 2)
+          at += 6
+        }
+        out += scratch.write(text, out)
+      } else scratch[out++] = simple.get(code) ?? code
+    }
+  }
+  return scratch.subarray(0, out)
+}
+
+/** What follows the `u` of an escape. */
+function codeUnit(bytes: Buffer, at: number): string {
+  return String.fromCharCode(Number.parseInt(bytes.toString('latin1', at + 1, at + 5), 16))
+}

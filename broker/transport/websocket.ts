@@ -140,6 +140,8 @@ export class WebSockets {
     const socket = duplex as Socket // node:http hands over the TCP or TLS socket
     // 'close' follows.
     socket.on('error', ignore)
+    // node:http leaves it unread: its bytes would be taken for the first frames.
+    if (hasBody(request)) return refuse(socket, 400, 'A WebSocket handshake must not have a body.')
     if (this.answer(request, socket, head)) return
     this.server?.handleUpgrade(request, socket, head, (ws) => {
       const deflated = ws.extensions.includes('permessage-deflate')
@@ -194,6 +196,10 @@ const GUID = '258EAFA5-E914-47DA-95CA-C5AB0DC85B11'
 const KEY = /^[+/\dA-Za-z]{22}==$/
 /** A token (RFC 9110, 5.6.2). */
 const TOKEN = /^[!#$%&'*+\-.^_`|~\dA-Za-z]+$/
+
+function hasBody({ headers }: IncomingMessage): boolean {
+  return headers['transfer-encoding'] !== undefined || Number(headers['content-length'] ?? 0) > 0
+}
 
 const NONE: ReadonlySet<string> = new Set()
 /** What the latest client offered: the next offers the same. */

@@ -1,4 +1,5 @@
 import { describe, expect, test } from 'vitest'
+import { unescape } from '../../bin/bench/frame.ts'
 import { Histogram } from '../../bin/bench/histogram.ts'
 import { blank, isOf, publisherOf, runName, sequenceOf, STAMP, timeOf, write } from '../../bin/bench/stamp.ts'
 import { Tally } from '../../bin/bench/tally.ts'
@@ -41,6 +42,21 @@ describe('a stamp', () => {
       expect(bytes).toHaveLength(2 + STAMP)
       expect(isOf(Buffer.from(runName()), bytes, 2)).toBe(false)
     }
+  })
+})
+
+describe('what SockJS carries', () => {
+  test.each([
+    ['[]', ''],
+    ['["a","b"]', 'ab'],
+    [String.raw`["a\"b\\","\/\b\f\n\r\t"]`, 'a"b\\/\b\f\n\r\t'],
+    [String.raw`["\u0000\u00e9\u20AC", "é€🎉"]`, '\0é€é€🎉'],
+    [String.raw`["\ud83c\udf89\uD83C\uDF89"]`, '🎉🎉'],
+    // Halves without the other.
+    [String.raw`["\ud83c\n\ud83c","\udf89\ud83c\u0041"]`, '\ufffd\n\ufffd\ufffd\ufffdA'],
+  ])('%s', (text, strings) => {
+    const bytes = Buffer.from(`a${text}`)
+    expect(String(unescape(bytes, 1, bytes.length))).toBe(strings)
   })
 })
 

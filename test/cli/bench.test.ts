@@ -312,6 +312,16 @@ describe('stomp-broker bench', () => {
       [/nothing listens on 127\.0\.0\.1:1\./, /stomp-broker --port 1$/m],
     ],
     [
+      'a port where nobody listens, with TLS',
+      () => ['--url', 'tls://127.0.0.1:1'],
+      [/stomp-broker --tls-port 1 --tls-cert <file> --tls-key <file>$/m],
+    ],
+    [
+      'TLS where there is none',
+      ({ sockJsUrl }) => ['--url', sockJsUrl.replace('http', 'https')],
+      [/does not speak TLS\.\n {2}Write ws:.* http:.* https:/],
+    ],
+    [
       'a path that is none',
       ({ port }) => ['--url', `ws://127.0.0.1:${port}/nowhere`],
       [/HTTP status 404/, /\/ws .*\/stomp/],

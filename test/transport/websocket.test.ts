@@ -1,12 +1,12 @@
-import { request } from 'node:http'
-import { connect } from 'node:net'
+import { createServer, request } from 'node:http'
+import { connect, type AddressInfo } from 'node:net'
 import { pino } from 'pino'
 import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest'
 import { Broker } from '../../broker/broker.ts'
 import type { BrokerOptions } from '../../broker/options.ts'
 import { startBroker, type TestBroker } from '../helpers/broker.ts'
 import { frame, RawClient } from '../helpers/client.ts'
-import { clientFrame, CLOSE, closing, FIN, serverFrames } from '../helpers/websocket-frame.ts'
+import { clientFrame, CLOSE, closing, FIN, serverFrames, TEXT } from '../helpers/websocket-frame.ts'
 
 let broker: TestBroker
 const opened: TestBroker[] = []
@@ -448,8 +448,8 @@ describe('contract 4.4: in', () => {
   })
 })
 
-/** What the broker answers to these bytes, written one after another, up to its end. */
-function converse({ port }: TestBroker, ...writes: string[]): Promise<string> {
+/** What a server answers to these bytes, written one after another, up to its end. */
+function converse({ port }: Pick<TestBroker, 'port'>, ...writes: string[]): Promise<string> {
   return new Promise((resolve, reject) => {
     const socket = connect(port, '127.0.0.1')
     let answer = ''
@@ -539,6 +539,88 @@ describe('RFC 6455, 4.2: the handshake', () => {
   ])('with %s is refused', async (_says, what, instead, status) => {
     const answer = await converse(broker, `${head}\r\n`.replace(what, instead))
     expect(answer).toMatch(new RegExp(`^HTTP/1.1 ${status} `))
+  })
+
+  describe('with what tells of a body', () => {
+    const connectFrame = clientFrame(FIN | TEXT, frame('CONNECT', { 'accept-version': '1.2' }))
+    const bodies = {
+      nothing: '',
+      frames: Buffer.concat([connectFrame, clientFrame(FIN | CLOSE, closing(1000))]).toString('latin1'),
+      'a request': 'GET /ws HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n',
+      'a handshake': `${head}\r\n${goodbye}`,
+    }
+    const cases = (headers: readonly string[]): (readonly [header: string, says: string, body: string])[] =>
+      headers.flatMap((header) => Object.entries(bodies).map((body) => [header, ...body] as const))
+
+    /** What node:http says of itself. */
+    async function conversePlainly(request: string): Promise<string> {
+      const server = createServer().on('upgrade', (_, socket) => socket.end('an upgrade'))
+      await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
+      try {
+        return await converse(server.address() as AddressInfo, request)
+      } finally {
+        server.close()
+      }
+    }
+
+    test.each(
+      cases([
+        'Content-Length: LENGTH',
+        'cOnTeNt-LeNgTh:LENGTH',
+        'Content-Length: 1',
+        'Content-Length: 900',
+        'Content-Length: LENGTH\r\nExpect: 100-continue',
+        'Transfer-Encoding: chunked',
+        'TRANSFER-ENCODING: Chunked',
+        'Transfer-Encoding: gzip, chunked',
+        'Transfer-Encoding: identity',
+        'Transfer-Encoding:',
+      ]),
+    )('%s and then %s: refused, and nothing behind the head is heard', async (header, _says, body) => {
+      const length = String(Math.max(1, body.length))
+      const request = `${head}${header.replace('LENGTH', length)}\r\n\r\n${body}`
+      const answer = await converse(broker, request)
+      expect(answer.match(/HTTP\/1.1 \d+/g)).toEqual(['HTTP/1.1 400'])
+      expect(answer).toMatch(
+        /\r\nConnection: close\r\n[^]*\r\n\r\nA WebSocket handshake must not have a body\.\n$/,
+      )
+      expect((await upgrade(broker, '/stomp')).status).toBe(101)
+    })
+
+    test.each(
+      cases([
+        'Content-Length: x',
+        'Content-Length: -1',
+        'Content-Length: 1, 1',
+        'Content-Length:',
+        'Content-Length: 0\r\nContent-Length: 0',
+        'content-length: 1\r\nCONTENT-LENGTH: 2',
+        'Transfer-Encoding: chunked\r\nContent-Length: 0',
+        'Transfer-Encoding: chunked, gzip',
+      ]),
+    )('%s and then %s: node:http refuses it', async (header, _says, body) => {
+      const request = `${head}${header}\r\n\r\n${body}`
+      const answer = await converse(broker, request)
+      expect(answer).toMatch(/^HTTP\/1.1 400 /)
+      expect(answer).toBe(await conversePlainly(request))
+      expect((await upgrade(broker, '/stomp')).status).toBe(101)
+    })
+
+    test.each([
+      'Content-Length: 0',
+      'CONTENT-LENGTH:00',
+      'Expect: 100-continue',
+      'eXPECT: x',
+      'Content-Lengths: 9',
+    ])('%s: there is none, and what comes behind the head was heard', async (header) => {
+      const [answer, frames] = (await converse(broker, `${head}${header}\r\n\r\n${bodies.frames}`)).split(
+        '\r\n\r\n',
+      )
+      expect(answer).toMatch(/^HTTP\/1.1 101 /)
+      const [connected, end] = serverFrames(Buffer.from(frames ?? '', 'latin1'))
+      expect(String(connected?.payload)).toMatch(/^CONNECTED\n/)
+      expect(end).toEqual({ first: FIN | CLOSE, payload: closing(1000) })
+    })
   })
 
   test('that does not say so in Connection is a plain GET', async () => {
