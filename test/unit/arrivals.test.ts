@@ -101,7 +101,7 @@ describe('left to node:http, with what is behind it', () => {
     ['CONTENT-LENGTH', '0'],
     ['transfer-encoding', 'chunked'],
     ['Transfer-Encoding', 'gzip, chunked'],
-    ['tRANSFER-eNCODING', ''],
+    ['tRANSFER-eNCODING', 'chunked'],
     ['expect', '100-continue'],
     ['Expect', 'anything'],
     ['EXPECT', ''],
