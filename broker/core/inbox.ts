@@ -1,6 +1,6 @@
 import { Decoder, type FrameLimits } from '../protocol/decoder.ts'
-import type { Habits } from '../protocol/head.ts'
 import type { Frame, Version } from '../protocol/frame.ts'
+import type { Habits } from '../protocol/head.ts'
 import type { Connection } from '../transport/connection.ts'
 import { Share, type Turns } from './turns.ts'
 

@@ -90,6 +90,7 @@ export interface SessionHost {
   readonly apps: Apps
   readonly ticker: Ticker
   readonly turns: Turns
+  /** Heads that clients repeat. */
   readonly habits: Habits
   readonly stats: Stats
   readonly log: Logger

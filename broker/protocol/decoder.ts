@@ -12,7 +12,7 @@ import { isUtf8 } from 'node:buffer'
 import { holds } from './bytes.ts'
 import { StompError } from './errors.ts'
 import { COMMANDS, Frame, NO_BODY, unescape, type Command, type Headers, type Version } from './frame.ts'
-import { commandAt, found, Habits, KINDS, ORDINARY, starts, type Habit } from './head.ts'
+import { commandAt, found, KINDS, ORDINARY, starts, type Habit, type Habits } from './head.ts'
 import { quote } from './text.ts'
 
 export interface FrameLimits {
@@ -83,7 +83,7 @@ export class Decoder {
   private patience = PATIENCE
 
   /** `habits`: shared with others that have the same limits. */
-  constructor(limits: FrameLimits, habits: Habits = new Habits()) {
+  constructor(limits: FrameLimits, habits: Habits) {
     this.limits = limits
     this.habits = habits
   }

@@ -144,7 +144,7 @@ async function once(scenario: Scenario, kind: Kind, usual: Extent, first: boolea
   const began = performance.now()
   let sample: Sample
   try {
-    sample = await scenario.run(await serverOf(kind, scenario.fresh === true), extent)
+    sample = await scenario.run(await serverOf(kind, scenario.fresh === true), extent, kind)
   } catch (error) {
     const verdict = { lost: 0, duplicates: 0, outOfOrder: 0, strange: 0 }
     sample = { values: {}, verdict, busy: 0, failure: (error as Error).message }

@@ -3,7 +3,7 @@ import { runName } from '../../bin/bench/stamp.ts'
 import type { Verdict } from '../../bin/bench/tally.ts'
 import { readTarget } from '../../bin/bench/target.ts'
 import { cpuTime, memory, openFiles } from './process.ts'
-import type { Need, Server } from './servers.ts'
+import type { Kind, Need, Server } from './servers.ts'
 
 export interface Extent {
   /** Seconds before a measurement that do not count. */
@@ -41,7 +41,7 @@ export interface Scenario {
   /** Not for peers: it is about how this broker grows, or about thousands of connections. */
   readonly own?: boolean
   readonly needs?: Need
-  run(server: Server, extent: Extent): Promise<Sample>
+  run(server: Server, extent: Extent, kind: Kind): Promise<Sample>
 }
 
 const MIB = 1024 * 1024
@@ -312,8 +312,8 @@ const connections: Scenario = {
   ratio: 'last',
   heavy: true,
   fresh: true,
-  run: async (server, extent) => {
-    const wanted = Math.ceil((server.ours ? CONNECTIONS : PEER_CONNECTIONS) / extent.divisor)
+  run: async (server, extent, { ours }) => {
+    const wanted = Math.ceil((ours ? CONNECTIONS : PEER_CONNECTIONS) / extent.divisor)
     const count = Math.min(wanted, openFiles() - 100)
     if (count < wanted)
       process.stderr.write(`  only ${count} connections: ulimit -n allows no more; ulimit -n 20000 would\n`)

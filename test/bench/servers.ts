@@ -11,8 +11,6 @@ export type Need = 'SockJS' | 'queues' | 'messages back to their sender'
 
 /** A server that runs. */
 export interface Server {
-  readonly name: string
-  readonly ours: boolean
   readonly url: string
   readonly sockJsUrl?: string
   readonly login?: string
@@ -101,8 +99,6 @@ export function ourBroker(name = 'stomp-broker', script = built('dist/bin/stomp-
       const args = ['--port=0', '--no-demo', '--log-level=error', ...ROOMY]
       const { child, shown } = await startNode(script, args, /WebSocket +(\S+)\n/)
       return {
-        name,
-        ours: true,
         url: shown,
         sockJsUrl: shown.replace('ws:', 'http:'),
         pid: child.pid,
@@ -121,8 +117,6 @@ const limit: Kind = {
     const { child, shown } = await startNode(script, [], /^(\d+)\n/)
     const host = `127.0.0.1:${shown}/ws`
     return {
-      name: 'limit',
-      ours: true,
       url: `ws://${host}`,
       sockJsUrl: `http://${host}`,
       pid: child.pid,
@@ -140,8 +134,6 @@ function rabbitmq(command: string): Kind {
       const node = await startRabbitMQ(command)
       if (cores !== undefined) pin(node.pid, cores.server)
       return {
-        name: 'rabbitmq',
-        ours: false,
         url: node.webSocketUrl,
         login: 'guest',
         pid: node.pid,
@@ -162,8 +154,6 @@ function activemq(installation: Installation): Kind {
       const broker = await startActiveMQ(installation)
       if (cores !== undefined) pin(broker.pid, cores.server)
       return {
-        name: 'activemq',
-        ours: false,
         url: broker.url,
         pid: broker.pid,
         stop: () => broker.close(),
@@ -181,8 +171,6 @@ const stompBrokerJs: Kind = {
     const script = fileURLToPath(new URL('../peers/stomp-broker-js.js', import.meta.url))
     const { child, shown } = await startNode(script, [], /^(\d+)\n/)
     return {
-      name: 'stomp-broker-js',
-      ours: false,
       url: `ws://127.0.0.1:${shown}/ws`,
       pid: child.pid,
       stop: stopper(child),
@@ -210,15 +198,7 @@ export function running(text: string): Kind {
     name,
     ours: false,
     lacks: ['SockJS'],
-    start: () =>
-      Promise.resolve({
-        name,
-        ours: false,
-        url,
-        login: 'guest',
-        pid: number,
-        stop: () => Promise.resolve(),
-      }),
+    start: () => Promise.resolve({ url, login: 'guest', pid: number, stop: () => Promise.resolve() }),
   }
 }
 

@@ -1,7 +1,7 @@
 import { Decoder, type FrameLimits } from '../../broker/protocol/decoder.ts'
 import { StompError, type ErrorCode } from '../../broker/protocol/errors.ts'
 import type { Frame, Version } from '../../broker/protocol/frame.ts'
-import type { Habits } from '../../broker/protocol/head.ts'
+import { Habits } from '../../broker/protocol/head.ts'
 
 export const ROOMY: FrameLimits = {
   maxCommand: 64,
@@ -15,7 +15,7 @@ export const ROOMY: FrameLimits = {
 export function decoderFor(
   version: Version | undefined,
   limits: Partial<FrameLimits> = {},
-  habits?: Habits,
+  habits: Habits = new Habits(),
 ): Decoder {
   const decoder = new Decoder({ ...ROOMY, ...limits }, habits)
   decoder.version = version
