@@ -1,12 +1,13 @@
 #!/usr/bin/env node
 import { Command } from 'commander'
-import { createBroker, OptionsError, VERSION, type Broker } from '../broker/index.ts'
+import { createBroker, OptionsError, StoreError, VERSION, type Broker } from '../broker/index.ts'
 import { addBench } from './bench.ts'
 import { banner, explainListenError } from './banner.ts'
 import { addFlags, inWordsOf, readFlags } from './flags.ts'
 
-// sysexits: 64 usage.
+// sysexits: 64 usage, 74 input and output.
 const USAGE = 64
+const STORE = 74
 
 const program = new Command('stomp-broker')
   .description('STOMP 1.0, 1.1 and 1.2 message broker: WebSocket, SockJS and TCP on one command.')
@@ -31,6 +32,7 @@ Examples:
   stomp-broker                                      broker and chat demo on http://127.0.0.1:61614/
   stomp-broker --port 15674 --tcp-port 61613        in the place of RabbitMQ
   stomp-broker --origins https://app.example.com    let pages of that site connect
+  stomp-broker --data-dir ./data --persistent       keep what is queued over restarts and crashes
   stomp-broker --host 0.0.0.0 --no-demo             for the network, without the demo
   stomp-broker --port 0 --log-level debug           any free port, and tell all`,
 )
@@ -43,6 +45,7 @@ program.action(async () => {
   }
   const broker = configure()
   const addresses = await broker.listen().catch((error: NodeJS.ErrnoException) => {
+    if (error instanceof StoreError) return quit(error.message, STORE)
     const { text, code } = explainListenError(error, broker.settings)
     return quit(text, code)
   })

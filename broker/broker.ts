@@ -4,6 +4,7 @@ import { createServer as createHttpsServer } from 'node:https'
 import { createRequire } from 'node:module'
 import { createServer as createTcpServer, type AddressInfo, type Server, type Socket } from 'node:net'
 import { createSecureContext, createServer as createTlsServer } from 'node:tls'
+import { resolve } from 'node:path'
 import { getSystemErrorMap } from 'node:util'
 import type { Logger } from 'pino'
 import { Apps, type AppRules } from './core/app.ts'
@@ -12,7 +13,8 @@ import { Ticker } from './core/heartbeat.ts'
 import { Session, type SessionHost } from './core/session.ts'
 import { Turns } from './core/turns.ts'
 import type { Engine, QueueInfo } from './engine/engine.ts'
-import { LocalEngine } from './engine/local.ts'
+import { LocalEngine, type Keeping } from './engine/local.ts'
+import { Store } from './engine/store.ts'
 import { createLog } from './log.ts'
 import { MessageIds } from './model/message.ts'
 import { Stats } from './model/stats.ts'
@@ -92,7 +94,7 @@ export class Broker {
   constructor(options: BrokerOptions, log?: Logger, engine?: Engine) {
     const settings = (this.settings = readOptions(options))
     this.log = log ?? createLog(settings.logLevel)
-    this.engine = engine ?? new LocalEngine(engineSettings(settings), this.stats)
+    this.engine = engine ?? new LocalEngine(engineSettings(settings), this.stats, this.keeping())
     this.hub = new Hub(this.engine, this.ids)
     const accept = this.acceptor()
     const certificate = readCertificate(settings)
@@ -162,6 +164,14 @@ export class Broker {
     clearTimeout(impatience)
     this.ticker.close()
     await this.engine.close()
+  }
+
+  /** Where what is persistent is kept; undefined for nowhere. */
+  private keeping(): Keeping | undefined {
+    const { dataDir } = this.settings
+    if (dataDir === '') return undefined
+    const warn = (text: string): void => this.log.warn(text)
+    return { open: () => Store.open(resolve(dataDir), { version: VERSION, warn }), warn }
   }
 
   private acceptor(): Accept {
@@ -350,7 +360,7 @@ function listenOn(server: Server, port: number, host: string): Promise<void> {
 
 function stop(server: Server | undefined): Promise<void> {
   if (!server?.listening) return Promise.resolve()
-  return new Promise((resolve) => server.close(() => resolve()))
+  return new Promise((done) => server.close(() => done()))
 }
 
 function portOf(server: Server): number {

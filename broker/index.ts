@@ -2,5 +2,6 @@
 export { createBroker, VERSION, type Addresses, type Broker } from './broker.ts'
 export { OptionsError, type BrokerOptions, type Settings } from './options.ts'
 export type { QueueInfo } from './engine/engine.ts'
+export { StoreError } from './engine/folder.ts'
 export type { Stats } from './model/stats.ts'
 export type { AppHandler, AppMessage, AppRule, AppRules } from './core/app.ts'

@@ -43,6 +43,15 @@ function address(help: string, standard: string): Row<string> {
     schema: v.pipe(v.string(message), v.nonEmpty(message)),
   }
 }
+function folder(help: string): Row<string> {
+  return {
+    kind: 'text',
+    default: '',
+    help,
+    value: 'folder',
+    schema: v.string('must be the path of a folder'),
+  }
+}
 function file(help: string): Row<string> {
   return { kind: 'text', default: '', help, value: 'file', schema: v.string('must be the path of a file') }
 }
@@ -174,6 +183,13 @@ export const rows = {
     'connection',
     'frame',
   ]),
+  /**
+   * Folder in which persistent messages, durable subscriptions, retained messages and dead letters
+   * outlive a restart and a crash. Default: none, all is in memory. Needs the package lmdb.
+   */
+  dataDir: folder('folder that keeps what is persistent over restarts and crashes'),
+  /** Messages are persistent unless they are sent with `persistent:false`. Default false. Needs `dataDir`. */
+  persistent: onOff('take all messages for persistent unless sent with persistent:false', false),
   /** Serve the chat demo at `/`. Default true. */
   demo: onOff('serve the chat demo at /', true),
   /** The `server` header of CONNECTED. Default true. */
@@ -241,6 +257,13 @@ export const rows = {
   maxQueueMessages: integer('most messages in one queue', 1_000_000),
   /** Bytes of the messages in one queue, headers and what they cost in memory included. Default 256 MiB. */
   maxQueueBytes: bytes('most bytes in one queue', 256 * MIB),
+  /** Queues, those of durable subscriptions among them. Default 100000. */
+  maxQueues: integer('most queues', 100_000),
+  /**
+   * Bytes of messages in memory, those of all queues together; what is persistent stays on disk
+   * beyond it, what is not is refused. Default 512 MiB, or half of the heap where that is less.
+   */
+  maxMemory: bytes('most bytes of messages in memory, or half of the heap if that is less', 512 * MIB, MIB),
   /** Open transactions of one client. Default 16. */
   maxTransactions: integer('most open transactions of one client', 16),
   /** Frames of one transaction. Default 1000. */
@@ -322,6 +345,8 @@ function findConflicts(settings: Settings): string[] {
     problems.push('tls-port: needs tls-cert and tls-key')
   const ports = [settings.port, settings.tcpPort, settings.tlsPort].filter(Boolean)
   if (new Set(ports).size < ports.length) problems.push('port, tcp-port and tls-port must differ')
+  if (settings.persistent && settings.dataDir === '')
+    problems.push('persistent: needs data-dir, or nothing would be kept')
   if (settings.endpoints.length === 0) problems.push('endpoints: at least one is needed')
   if (settings.maxFrame < settings.maxBody)
     problems.push('max-frame: must be at least max-body, raise it too')

@@ -1,4 +1,5 @@
 /** The options that speak of destinations, as the rules that the floors below go by. */
+import { getHeapStatistics } from 'node:v8'
 import type { EngineSettings } from './engine/local.ts'
 import type { Overflow } from './engine/engine.ts'
 import type { Settings } from './options.ts'
@@ -25,6 +26,7 @@ export function engineSettings(settings: Settings): EngineSettings {
   })
   return {
     ...settings,
+    maxMemory: Math.min(settings.maxMemory, getHeapStatistics().heap_size_limit / 2),
     prioritized: (queue) => prioritized.some((pattern) => matchesPattern(pattern, queue)),
     overflow: (queue) => overflow.find(({ pattern }) => matchesPattern(pattern, queue))?.policy ?? 'refuse',
   }

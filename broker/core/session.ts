@@ -76,6 +76,8 @@ export interface SessionOptions extends FrameLimits, TransactionLimits, AddressL
   readonly errorScope: ErrorScope
   /** A SEND to an application that is not there is an error. */
   readonly strict: boolean
+  /** Messages are persistent unless they say that they are not. */
+  readonly persistent: boolean
   /** The `server` header of CONNECTED; empty for none. */
   readonly server: string
 }
