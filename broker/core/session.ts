@@ -36,7 +36,8 @@ import {
 } from './headers.ts'
 import { agree, Heartbeat, type Ticker, type Ticking } from './heartbeat.ts'
 import type { Hub } from './hub.ts'
-import { EVERYTHING, Inbox, type InboxHost } from './inbox.ts'
+import { Inbox, type InboxHost } from './inbox.ts'
+import { Pending, type PendingHost } from './pending.ts'
 import { Publisher } from './publisher.ts'
 import { Roster, type RosterHost } from './roster.ts'
 import {
@@ -106,7 +107,7 @@ type Held = Entry<QueueSubscription>
 type Tx = Transaction<QueueSubscription>
 
 /** One client: its state, its commands, its receipts. */
-export class Session implements Receiver, InboxHost, RosterHost, Ticking {
+export class Session implements Receiver, InboxHost, PendingHost, RosterHost, Ticking {
   pressed = false
   readonly connection: Connection
   private readonly host: SessionHost
@@ -122,8 +123,7 @@ export class Session implements Receiver, InboxHost, RosterHost, Ticking {
   private heartbeat: Heartbeat | undefined
   /** Milliseconds in the present state, while that is limited. */
   private waited = 0
-  private pendingCommits = 0
-  private whenSettled: (() => void) | undefined
+  private commits: Pending | undefined
 
   constructor(connection: Connection, host: SessionHost) {
     this.connection = connection
@@ -139,6 +139,11 @@ export class Session implements Receiver, InboxHost, RosterHost, Ticking {
   /** Most clients never hold a message that they are to ack. */
   private get ledger(): Ledger<QueueSubscription> {
     return (this.entries ??= new Ledger())
+  }
+
+  /** Most engines are done with nearly all work at once. */
+  private get pending(): Pending {
+    return (this.commits ??= new Pending(this.inbox, this))
   }
 
   /** Of the messages of queues that are handed out in a turn. */
@@ -383,7 +388,7 @@ export class Session implements Receiver, InboxHost, RosterHost, Ticking {
     this.waited = 0
     this.host.ticker.add(this)
     // 1.2, DISCONNECT: its receipt tells that everything before it was received.
-    this.afterPending(() => {
+    this.pending.afterAll(() => {
       if (this.state === 'ended') return
       this.receipt(frame)
       this.waited = 0
@@ -429,39 +434,9 @@ export class Session implements Receiver, InboxHost, RosterHost, Ticking {
 
   /** Receipt and what follows, once the work is done; an ERROR if it failed. */
   finish(frame: Frame | undefined, done: void | Settling, then?: () => void, undo?: () => void): void {
-    if (done === undefined) {
-      this.receipt(frame)
-      then?.()
-      return
-    }
-    const bytes = done.full ? EVERYTHING : frame === undefined ? 0 : footprint(frame)
-    this.inbox.hold(bytes)
-    this.pendingCommits++
-    const leavePending = (): void => {
-      this.inbox.settle(bytes)
-      this.pendingCommits--
-      if (this.pendingCommits > 0) return
-      const settled = this.whenSettled
-      this.whenSettled = undefined
-      settled?.()
-    }
-    done.then(
-      () => {
-        if (this.state !== 'ended') this.receipt(frame)
-        then?.()
-        leavePending()
-      },
-      (error: unknown) => {
-        undo?.()
-        this.fail(error, frame)
-        leavePending()
-      },
-    )
-  }
-
-  private afterPending(then: () => void): void {
-    if (this.pendingCommits === 0) then()
-    else this.whenSettled = then
+    if (done !== undefined) return this.pending.add(frame, done, then, undo)
+    this.receipt(frame)
+    then?.()
   }
 
   private settled(entries: readonly Held[]): void {
@@ -590,7 +565,7 @@ export class Session implements Receiver, InboxHost, RosterHost, Ticking {
     )
   }
 
-  private receipt(frame: Frame | undefined): void {
+  receipt(frame: Frame | undefined): void {
     if (frame === undefined) return
     const { envelope } = this.connection.wire
     if (frame.plain && envelope !== undefined) {
