@@ -54,7 +54,7 @@ const holds: ReadonlySet<Command> = new Set(['SEND', 'ACK', 'NACK'])
 
 /** Messages of queues one session may be handed in a turn of the event loop, before the others get theirs. */
 const DELIVERIES_A_TURN = 256
-/** Milliseconds a client that sent DISCONNECT gets to close the connection itself. */
+/** Milliseconds a client that sent DISCONNECT gets to close the connection itself, and what is pending to be done. */
 const DISCONNECT_GRACE = 5_000
 
 export interface SessionOptions extends FrameLimits, TransactionLimits, AddressLimits {
@@ -165,10 +165,15 @@ export class Session implements Receiver, InboxHost, PendingHost, RosterHost, Ti
     this.roster.resume()
   }
 
+  left(): void {
+    this.withdraw()
+    this.finishInput()
+    if (this.listening) this.depart()
+    this.pending.afterAll(() => this.leave(1000, ''))
+  }
+
   closed(): void {
-    // Nothing more is to be handed to a peer that is gone, whatever its last frames ask for.
-    this.roster.close()
-    this.pressed = true
+    this.withdraw()
     this.finishInput()
     this.end()
     this.host.closed(this)
@@ -186,7 +191,7 @@ export class Session implements Receiver, InboxHost, PendingHost, RosterHost, Ti
         ),
       )
     } else if (this.state === 'disconnecting') {
-      if (this.waited >= DISCONNECT_GRACE) this.leave()
+      if (this.waited >= DISCONNECT_GRACE) this.leave(1000, 'DISCONNECT')
     } else if (this.heartbeat?.tick(elapsed, this.inbox.waiting ? 0 : counted) === false) {
       this.fail(new StompError('heart-beat-lost', 'Nothing was heard for three times the agreed heart-beat.'))
     }
@@ -197,10 +202,16 @@ export class Session implements Receiver, InboxHost, PendingHost, RosterHost, Ti
     this.inbox.finish()
   }
 
-  /** Ends the session for the broker's sake. */
+  /** Nothing more is handed to a peer that is leaving, whatever its last frames ask for. */
+  withdraw(): void {
+    this.roster.close()
+    this.pressed = true
+  }
+
+  /** Ends the session for the broker's sake, once the client was told what became of what it sent. */
   shutdown(code: number, reason: string): void {
-    this.end()
-    this.connection.close(code, reason)
+    if (this.listening) this.retire('disconnecting')
+    this.pending.afterAccepted(() => this.leave(code, reason))
   }
 
   // --- the inbox's side -----------------------------------------------------------------------
@@ -384,9 +395,7 @@ export class Session implements Receiver, InboxHost, PendingHost, RosterHost, Ti
   }
 
   private disconnect(frame: Frame): void {
-    this.retire('disconnecting')
-    this.waited = 0
-    this.host.ticker.add(this)
+    this.depart()
     // 1.2, DISCONNECT: its receipt tells that everything before it was received.
     this.pending.afterAll(() => {
       if (this.state === 'ended') return
@@ -603,7 +612,7 @@ export class Session implements Receiver, InboxHost, PendingHost, RosterHost, Ti
     if (error.code === 'unsupported-version') headers.push(['version', VERSIONS.join(',')])
     const body = Buffer.from(`${error.message}\n`)
     headers.push(['content-length', String(body.length)])
-    if (this.scope === 'frame' && this.state === 'connected' && error.spares && frame !== undefined) {
+    if (this.scope === 'frame' && this.state !== 'connecting' && error.spares && frame !== undefined) {
       this.doom(frame)
       return this.write('ERROR', headers, body)
     }
@@ -621,9 +630,16 @@ export class Session implements Receiver, InboxHost, PendingHost, RosterHost, Ti
 
   // --- the end --------------------------------------------------------------------------------
 
-  private leave(): void {
+  /** Listens no more, and stays for what is pending, but not for ever. */
+  private depart(): void {
+    this.retire('disconnecting')
+    this.waited = 0
+    this.host.ticker.add(this)
+  }
+
+  private leave(code: number, reason: string): void {
     this.end()
-    this.connection.close(1000, 'DISCONNECT')
+    this.connection.close(code, reason)
   }
 
   /** Gives back everything the session holds. */

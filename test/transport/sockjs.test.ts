@@ -52,6 +52,8 @@ class Peer implements Receiver {
     this.wake()
   }
 
+  left(): void {}
+
   closed(): void {
     this.ends++
     this.wake()
@@ -1036,7 +1038,7 @@ describe('an application that fails', () => {
     const broker = await start({
       accept: () => {
         if (broken === undefined) return fail()
-        return { data: () => {}, full: () => {}, drain: () => {}, closed: () => {}, ...broken }
+        return { data: () => {}, full: () => {}, drain: () => {}, left: () => {}, closed: () => {}, ...broken }
       },
     })
     expect(await poll(broker.port, '/ws/000/accept')).toBe('o\n')
