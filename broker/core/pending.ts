@@ -12,7 +12,7 @@ export interface PendingHost {
 interface Follower {
   /** It also waits for what waits for room in a queue. */
   readonly patient: boolean
-  follow(): void
+  readonly follow: () => void
 }
 
 /** The work of one session's frames that is not done yet, and what is to follow it. */

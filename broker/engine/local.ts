@@ -56,7 +56,7 @@ export class LocalEngine implements Engine, House {
   async close(): Promise<void> {
     this.host = undefined
     this.schedule.close()
-    this.senders.close(new Error('The engine was closed before there was room for the messages.'))
+    this.senders.close(new StompError('queue-full', 'The broker was stopped before there was room.'))
     for (const queue of this.queues.values()) queue.end()
     this.queues.clear()
     this.lives.clear()

@@ -29,6 +29,7 @@ const table = {
   'queue-terms': { message: 'queue has other terms', close: 1008, spares: true },
   'retained-limit': { message: 'too many retained messages', close: 1008, spares: true },
   'schedule-full': { message: 'too many delayed messages', close: 1008, spares: true },
+  'store-full': { message: 'no room on disk', close: 1008, spares: true },
   'binary-over-text': { message: 'message is not text', close: 1003 },
   'application-failed': { message: 'application failed', close: 1011, spares: true },
   'heart-beat-lost': { message: 'heart-beat lost', close: 1002 },

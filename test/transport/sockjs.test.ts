@@ -1038,7 +1038,14 @@ describe('an application that fails', () => {
     const broker = await start({
       accept: () => {
         if (broken === undefined) return fail()
-        return { data: () => {}, full: () => {}, drain: () => {}, left: () => {}, closed: () => {}, ...broken }
+        return {
+          data: () => {},
+          full: () => {},
+          drain: () => {},
+          left: () => {},
+          closed: () => {},
+          ...broken,
+        }
       },
     })
     expect(await poll(broker.port, '/ws/000/accept')).toBe('o\n')
