@@ -181,13 +181,12 @@ export class Broker {
     const deadline = new Promise<void>((resolve) => {
       timer = setTimeout(() => {
         late = true
-        for (const { connection } of this.sessions) connection.terminate()
+        this.cut()
         resolve()
       }, stopTimeout)
     })
-    const gone = new Promise<void>((resolve) => (this.allGone = resolve))
     await inWaves(this.sessions, stopSpread, (wave) => dismiss(wave, goodbye))
-    if (this.sessions.size > 0) await gone
+    await this.gone()
     for (let left = HTTP_GRACE; left > 0 && !late && this.sockJs.busy; left -= HTTP_GRAIN) {
       await sleep(HTTP_GRAIN)
     }
@@ -197,11 +196,23 @@ export class Broker {
     // What is being answered gets a moment.
     const impatience = setTimeout(() => this.http.closeAllConnections(), HTTP_GRACE)
     await Promise.race([Promise.all(stopped), deadline])
-    this.http.closeAllConnections()
     clearTimeout(impatience)
     clearTimeout(timer)
+    // Who arrived since, over a handshake that took its time.
+    this.cut()
+    await this.gone()
     this.ticker.close()
     await this.engine.close()
+  }
+
+  /** Ends all connections at once. */
+  private cut(): void {
+    for (const { connection } of this.sessions) connection.terminate()
+    this.http.closeAllConnections()
+  }
+
+  private async gone(): Promise<void> {
+    while (this.sessions.size > 0) await new Promise<void>((resolve) => (this.allGone = resolve))
   }
 
   private acceptor(): Accept {
