@@ -29,6 +29,8 @@ program.addHelpText(
 Sizes may be written as 64k, 8m or 1g. Every option can also be set in the environment, for
 example STOMP_BROKER_PORT=8080 or STOMP_BROKER_DEMO=false; the command line wins.
 
+SIGTERM and Ctrl-C finish what was accepted and tell the clients; a second one ends at once.
+
 Examples:
   stomp-broker                                      broker and chat demo on http://127.0.0.1:61614/
   stomp-broker --port 15674 --tcp-port 61613        in the place of RabbitMQ

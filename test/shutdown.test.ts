@@ -9,7 +9,7 @@ import { afterEach, describe, expect, test, vi } from 'vitest'
 import { StompError } from '../broker/protocol/errors.ts'
 import { selfSigned } from './helpers/certificate.ts'
 import { ownBrokers, startBroker, TestEngine } from './helpers/broker.ts'
-import { RawClient } from './helpers/client.ts'
+import { frame, RawClient } from './helpers/client.ts'
 
 /** Rejects unless `port` can be listened on. */
 async function listenOn(port: number): Promise<void> {
@@ -190,7 +190,7 @@ describe('what clients are told', () => {
     const closed = broker.close(how)
     expect(await client.closed).toEqual(told)
     expect(await (await answer).text()).toBe(`c${JSON.stringify([told.code, told.reason])}\n`)
-    // An end and nothing else, and at once: it was told nothing it would have to read first.
+    // An end and nothing else.
     await plain.closed
     expect(plain.frames).toEqual([])
     await closed
@@ -253,6 +253,22 @@ describe('what was accepted', () => {
     expect(client.frames.map(({ headers }) => headers['receipt-id'])).toEqual(['2'])
     await closed
     expect(flushed).toHaveBeenCalledOnce()
+  })
+
+  test('whatever was read is handled, if many turns later', async () => {
+    const own = await start({})
+    const client = await RawClient.tcpConnected(own)
+    const count = 600
+    const sends = Array.from({ length: count }, (_, index) =>
+      frame('SEND', { destination: '/topic/a', receipt: String(index) }),
+    )
+    // It arrives in one piece.
+    client.raw(Buffer.concat(sends))
+    await client.until(() => client.frames.length > 0)
+    expect(client.frames.length).toBeLessThan(count)
+    await own.close()
+    await client.closed
+    expect(client.frames).toHaveLength(count)
   })
 
   test('what the disk refuses meanwhile has its ERROR', async () => {
