@@ -8,6 +8,8 @@ import { addFlags, inWordsOf, readFlags } from './flags.ts'
 // sysexits: 64 usage, 74 input and output.
 const USAGE = 64
 const STORE = 74
+/** Milliseconds between two words about a stop that takes its time. */
+const PROGRESS_INTERVAL = 1_000
 
 const program = new Command('stomp-broker')
   .description('STOMP 1.0, 1.1 and 1.2 message broker: WebSocket, SockJS and TCP on one command.')
@@ -27,6 +29,8 @@ program.addHelpText(
   `
 Sizes may be written as 64k, 8m or 1g. Every option can also be set in the environment, for
 example STOMP_BROKER_PORT=8080 or STOMP_BROKER_DEMO=false; the command line wins.
+
+SIGTERM and Ctrl-C finish what was accepted and tell the clients; a second one ends at once.
 
 Examples:
   stomp-broker                                      broker and chat demo on http://127.0.0.1:61614/
@@ -53,16 +57,27 @@ program.action(async () => {
     banner(addresses, broker.settings, performance.now(), process.stdout.isTTY && !process.env.NO_COLOR),
   )
   let stopping = false
-  const stop = (): void => {
+  const stop = (signal: NodeJS.Signals): void => {
     // A second signal means now.
     if (stopping) process.exit(1)
     stopping = true
     process.stdout.write('  Closing connections ...\n')
-    void broker.close().then(() => process.exit(0))
+    setInterval(() => process.stdout.write(`  ${progress(broker.stats.connections)}\n`), PROGRESS_INTERVAL)
+    const { stopCode } = broker.settings
+    // Supervisors stop what they start anew with SIGTERM; Ctrl-C is somebody who has had enough.
+    const restarting = stopCode === 'auto' ? signal === 'SIGTERM' : stopCode === 'restart'
+    broker.close({ restarting }).then(
+      () => process.exit(0),
+      (error: Error) => quit(`the broker could not stop in order: ${error.message}`, 1),
+    )
   }
   process.on('SIGINT', stop)
   process.on('SIGTERM', stop)
 })
+
+function progress(connections: number): string {
+  return connections > 0 ? `Closing connections: ${connections} left ...` : 'Finishing ...'
+}
 
 function configure(): Broker {
   try {

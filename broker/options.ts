@@ -196,6 +196,17 @@ export const rows = {
   serverHeader: onOff('tell clients the version of the broker', true),
   /** `debug` tells of refused frames and more. Default `info`. */
   logLevel: choice('what to log', 'level', 'info', ['silent', 'error', 'warn', 'info', 'debug']),
+  /** What clients hear when the broker stops: that it restarts (close code 1012) or is gone (1001). Default `auto`: on SIGTERM the former, else the latter. */
+  stopCode: choice(
+    'what clients hear at the end, restart with close code 1012, gone with 1001, auto by the signal',
+    'code',
+    'auto',
+    ['auto', 'restart', 'gone'],
+  ),
+  /** Milliseconds over which more than 50 clients are told of the end; 0 for at once. Default 2000. */
+  stopSpread: integer('time over which many clients are told of the end, in ms; 0 for at once', 2_000, 0),
+  /** Milliseconds after which a stop waits for no client any more. Default 10000. */
+  stopTimeout: integer('how long clients may hold up the end, in ms', 10_000, 100),
 
   /** Milliseconds: the shortest heart-beat agreed to. Default 1000. */
   heartbeatMin: integer('shortest heart-beat agreed to, in ms', 1_000, 500),
@@ -357,6 +368,8 @@ function findConflicts(settings: Settings): string[] {
       problems.push((error as Error).message)
     }
   }
+  if (settings.stopTimeout <= settings.stopSpread)
+    problems.push('stop-timeout: must be more than stop-spread, or some clients would never be told')
   if (settings.maxRedeliveryDelay < settings.redeliveryDelay)
     problems.push('max-redelivery-delay: must be at least redelivery-delay')
   if (settings.sendBudget < settings.maxFrame)

@@ -36,7 +36,8 @@ import {
 } from './headers.ts'
 import { agree, Heartbeat, type Ticker, type Ticking } from './heartbeat.ts'
 import type { Hub } from './hub.ts'
-import { EVERYTHING, Inbox, type InboxHost } from './inbox.ts'
+import { Inbox, type InboxHost } from './inbox.ts'
+import { Pending, type PendingHost } from './pending.ts'
 import { Publisher } from './publisher.ts'
 import { Roster, type RosterHost } from './roster.ts'
 import {
@@ -53,7 +54,7 @@ const holds: ReadonlySet<Command> = new Set(['SEND', 'ACK', 'NACK'])
 
 /** Messages of queues one session may be handed in a turn of the event loop, before the others get theirs. */
 const DELIVERIES_A_TURN = 256
-/** Milliseconds a client that sent DISCONNECT gets to close the connection itself. */
+/** Milliseconds a client that sent DISCONNECT gets to close the connection itself, and what is pending to be done. */
 const DISCONNECT_GRACE = 5_000
 
 export interface SessionOptions extends FrameLimits, TransactionLimits, AddressLimits {
@@ -108,7 +109,7 @@ type Held = Entry<QueueSubscription>
 type Tx = Transaction<QueueSubscription>
 
 /** One client: its state, its commands, its receipts. */
-export class Session implements Receiver, InboxHost, RosterHost, Ticking {
+export class Session implements Receiver, InboxHost, PendingHost, RosterHost, Ticking {
   pressed = false
   readonly connection: Connection
   private readonly host: SessionHost
@@ -124,8 +125,7 @@ export class Session implements Receiver, InboxHost, RosterHost, Ticking {
   private heartbeat: Heartbeat | undefined
   /** Milliseconds in the present state, while that is limited. */
   private waited = 0
-  private pendingCommits = 0
-  private whenSettled: (() => void) | undefined
+  private commits: Pending | undefined
 
   constructor(connection: Connection, host: SessionHost) {
     this.connection = connection
@@ -141,6 +141,11 @@ export class Session implements Receiver, InboxHost, RosterHost, Ticking {
   /** Most clients never hold a message that they are to ack. */
   private get ledger(): Ledger<QueueSubscription> {
     return (this.entries ??= new Ledger())
+  }
+
+  /** Most engines are done with nearly all work at once. */
+  private get pending(): Pending {
+    return (this.commits ??= new Pending(this.inbox, this))
   }
 
   /** Of the messages of queues that are handed out in a turn. */
@@ -162,10 +167,15 @@ export class Session implements Receiver, InboxHost, RosterHost, Ticking {
     this.roster.resume()
   }
 
+  left(): void {
+    this.withdraw()
+    this.finishInput()
+    if (this.listening) this.depart()
+    this.pending.afterAll(() => this.leave(1000, ''))
+  }
+
   closed(): void {
-    // Nothing more is to be handed to a peer that is gone, whatever its last frames ask for.
-    this.roster.close()
-    this.pressed = true
+    this.withdraw()
     this.finishInput()
     this.end()
     this.host.closed(this)
@@ -183,7 +193,7 @@ export class Session implements Receiver, InboxHost, RosterHost, Ticking {
         ),
       )
     } else if (this.state === 'disconnecting') {
-      if (this.waited >= DISCONNECT_GRACE) this.leave()
+      if (this.waited >= DISCONNECT_GRACE) this.leave(1000, 'DISCONNECT')
     } else if (this.heartbeat?.tick(elapsed, this.inbox.waiting ? 0 : counted) === false) {
       this.fail(new StompError('heart-beat-lost', 'Nothing was heard for three times the agreed heart-beat.'))
     }
@@ -194,10 +204,16 @@ export class Session implements Receiver, InboxHost, RosterHost, Ticking {
     this.inbox.finish()
   }
 
-  /** Ends the session for the broker's sake. */
+  /** Nothing more is handed to a peer that is leaving, whatever its last frames ask for. */
+  withdraw(): void {
+    this.roster.close()
+    this.pressed = true
+  }
+
+  /** Ends the session for the broker's sake, once the client was told what became of what it sent. */
   shutdown(code: number, reason: string): void {
-    this.end()
-    this.connection.close(code, reason)
+    if (this.listening) this.retire('disconnecting')
+    this.pending.afterAccepted(() => this.leave(code, reason))
   }
 
   // --- the inbox's side -----------------------------------------------------------------------
@@ -381,11 +397,9 @@ export class Session implements Receiver, InboxHost, RosterHost, Ticking {
   }
 
   private disconnect(frame: Frame): void {
-    this.retire('disconnecting')
-    this.waited = 0
-    this.host.ticker.add(this)
+    this.depart()
     // 1.2, DISCONNECT: its receipt tells that everything before it was received.
-    this.afterPending(() => {
+    this.pending.afterAll(() => {
       if (this.state === 'ended') return
       this.receipt(frame)
       this.waited = 0
@@ -431,39 +445,9 @@ export class Session implements Receiver, InboxHost, RosterHost, Ticking {
 
   /** Receipt and what follows, once the work is done; an ERROR if it failed. */
   finish(frame: Frame | undefined, done: void | Settling, then?: () => void, undo?: () => void): void {
-    if (done === undefined) {
-      this.receipt(frame)
-      then?.()
-      return
-    }
-    const bytes = done.full ? EVERYTHING : frame === undefined ? 0 : footprint(frame)
-    this.inbox.hold(bytes)
-    this.pendingCommits++
-    const leavePending = (): void => {
-      this.inbox.settle(bytes)
-      this.pendingCommits--
-      if (this.pendingCommits > 0) return
-      const settled = this.whenSettled
-      this.whenSettled = undefined
-      settled?.()
-    }
-    done.then(
-      () => {
-        if (this.state !== 'ended') this.receipt(frame)
-        then?.()
-        leavePending()
-      },
-      (error: unknown) => {
-        undo?.()
-        this.fail(error, frame)
-        leavePending()
-      },
-    )
-  }
-
-  private afterPending(then: () => void): void {
-    if (this.pendingCommits === 0) then()
-    else this.whenSettled = then
+    if (done !== undefined) return this.pending.add(frame, done, then, undo)
+    this.receipt(frame)
+    then?.()
   }
 
   private settled(entries: readonly Held[]): void {
@@ -592,7 +576,7 @@ export class Session implements Receiver, InboxHost, RosterHost, Ticking {
     )
   }
 
-  private receipt(frame: Frame | undefined): void {
+  receipt(frame: Frame | undefined): void {
     if (frame === undefined) return
     const { envelope } = this.connection.wire
     if (frame.plain && envelope !== undefined) {
@@ -630,7 +614,7 @@ export class Session implements Receiver, InboxHost, RosterHost, Ticking {
     if (error.code === 'unsupported-version') headers.push(['version', VERSIONS.join(',')])
     const body = Buffer.from(`${error.message}\n`)
     headers.push(['content-length', String(body.length)])
-    if (this.scope === 'frame' && this.state === 'connected' && error.spares && frame !== undefined) {
+    if (this.scope === 'frame' && this.state !== 'connecting' && error.spares && frame !== undefined) {
       this.doom(frame)
       return this.write('ERROR', headers, body)
     }
@@ -648,9 +632,16 @@ export class Session implements Receiver, InboxHost, RosterHost, Ticking {
 
   // --- the end --------------------------------------------------------------------------------
 
-  private leave(): void {
+  /** Listens no more, and stays for what is pending, but not for ever. */
+  private depart(): void {
+    this.retire('disconnecting')
+    this.waited = 0
+    this.host.ticker.add(this)
+  }
+
+  private leave(code: number, reason: string): void {
     this.end()
-    this.connection.close(1000, 'DISCONNECT')
+    this.connection.close(code, reason)
   }
 
   /** Gives back everything the session holds. */

@@ -88,7 +88,7 @@ export class LocalEngine implements Engine, House {
   }
 
   async close(): Promise<void> {
-    this.senders.close(new Error('The engine was closed before there was room for the messages.'))
+    this.senders.close(new StompError('queue-full', 'The broker was stopped before there was room.'))
     if (this.journal !== undefined) {
       await this.journal.close(() => {
         // What is known of each message is on disk now.

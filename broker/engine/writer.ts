@@ -220,7 +220,7 @@ export class Writer {
 
   /** To be called when no batch is under way. */
   async close(): Promise<void> {
-    this.worker.postMessage('close')
+    this.worker.postMessage('close', [])
     await this.ended
   }
 }

@@ -59,6 +59,8 @@ export interface Receiver {
   full(waiting: number): void
   /** It is below high water again. */
   drain(): void
+  /** The peer says nothing more, but still reads: `close` is to be called when it has been told everything. */
+  left(): void
   closed(): void
 }
 
@@ -232,7 +234,7 @@ export abstract class GatheringConnection implements Connection {
   private joined: Company | undefined
   private unsent = 0
   private pressed = false
-  private closing = false
+  protected closing = false
   private deadline: NodeJS.Timeout | undefined
 
   /** Bytes handed over that the system has not taken. */
@@ -314,7 +316,12 @@ export abstract class GatheringConnection implements Connection {
     this.finish(code, reason)
   }
 
-  /** To be called when the peer begins to leave: its session ends now, though the socket may take a while. */
+  /** To be called when the peer has stopped writing, and still reads. */
+  protected fellSilent(): void {
+    if (!this.closing) this.receiver?.left()
+  }
+
+  /** To be called when the peer begins to leave, and listens no more: its session ends now, though the socket may take a while. */
   protected left(): void {
     const receiver = this.receiver
     this.receiver = undefined
