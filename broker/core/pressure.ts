@@ -43,10 +43,10 @@ export class Pressure {
     this.stats = stats
   }
 
-  /** So many bytes wait in the buffers of a session that is pressed. */
+  /** A session is pressed and was sent more; so many bytes waited before the last of it. */
   weigh(burden: Burden, waiting: number): void {
     const { sendBudget } = this.limits
-    this.put(burden, waiting)
+    this.put(burden, burden.connection.buffered)
     if (waiting > sendBudget)
       this.end(burden, `More than ${sendBudget} bytes wait to be read by this client (limit send-budget).`)
     else if (this.over) this.sweep()
