@@ -1,6 +1,6 @@
 import { spawn, type ChildProcess } from 'node:child_process'
 import { once } from 'node:events'
-import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest'
+import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { startBroker, TestEngine, type TestBroker } from './helpers/broker.ts'
 import { frame, RawClient } from './helpers/client.ts'
 
@@ -67,15 +67,21 @@ describe.concurrent('clients without heart-beats', () => {
     const answers = RawClient.connected(broker)
     const timer = setInterval(() => client.raw('\n'), INTERVAL / 5)
     // Others are pinged meanwhile.
-    await pings((await answers) as unknown as Mute, 6, () => false)
+    await pings(await answers, 6, () => false)
     clearInterval(timer)
     expect(heard).toBe(0)
     await client.sync()
   })
 
+  test('are no model for those with heart-beats, which are judged by these alone', async () => {
+    const [beating, clock] = [await mute({ 'heart-beat': '9000,0' }), await RawClient.connected(broker)]
+    await pings(clock, 6, () => false)
+    await beating.sync()
+  })
+
   test('stay over TCP, where the system looks after them', async () => {
     const [idle, clock] = [await RawClient.tcpConnected(broker), await RawClient.connected(broker)]
-    await pings(clock as unknown as Mute, 6, () => false)
+    await pings(clock, 6, () => false)
     await idle.sync()
   })
 
@@ -106,7 +112,7 @@ describe.concurrent('clients without heart-beats', () => {
     for (let sent = 0; sent < 6; sent++)
       client.send('SEND', { destination: '/queue/dead/held' }, 'x'.repeat(1_000_000))
     const clock = await RawClient.connected(own)
-    await pings(clock as unknown as Mute, 6, () => false)
+    await pings(clock, 6, () => false)
     held.held = false
     while (held.waiting.length > 0) held.settle()
     await client.sync()
@@ -131,8 +137,8 @@ const CLIENT = `
 
 describe.concurrent('a process that is stopped', () => {
   const children: ChildProcess[] = []
-  afterEach(() => {
-    for (const child of children.splice(0)) child.kill('SIGKILL')
+  afterAll(() => {
+    for (const child of children) child.kill('SIGKILL')
   })
 
   test.each([

@@ -5,6 +5,8 @@ import { Lag } from '../../broker/core/lag.ts'
 import { Leniency, type SlowPolicy } from '../../broker/core/leniency.ts'
 import { Pressure } from '../../broker/core/pressure.ts'
 import { Slack } from '../../broker/core/slack.ts'
+import type { Hub } from '../../broker/core/hub.ts'
+import { TopicSubscription, type SubscriptionHost } from '../../broker/core/subscription.ts'
 import { Made } from '../../broker/model/content.ts'
 import { Message, NO_TERMS } from '../../broker/model/message.ts'
 import { Stats } from '../../broker/model/stats.ts'
@@ -188,4 +190,52 @@ test('the policy of a destination is asked for once', () => {
   for (const name of ['/topic/a', '/topic/b', '/topic/a', '/topic/b'])
     expect(leniency.policy(name)).toBe(name === '/topic/a' ? 'keep-latest' : undefined)
   expect(asked).toEqual(['/topic/a', '/topic/b'])
+})
+
+test('a subscription keeps what comes while its session is pressed, in the same order, and nothing once it is closed', () => {
+  const { slack, stats } = open()
+  const sent: string[] = []
+  const host = {
+    slack,
+    pressed: false,
+    form: () => undefined,
+    publish: (_to: unknown, { id }: Message) => void sent.push(id),
+  }
+  const hub = { add() {}, remove() {}, retained: () => [] } as unknown as Hub
+  const subscription = new TopicSubscription(
+    '0',
+    'auto',
+    ['/topic/a'],
+    ({ id }) => id !== '2',
+    host as unknown as SubscriptionHost,
+    hub,
+  )
+  subscription.start()
+  const spare = (id: number): void => subscription.spare(message(id), 'drop-oldest')
+  spare(0)
+  expect([sent, subscription.lags()]).toEqual([['0'], false])
+  host.pressed = true
+  for (const id of [1, 2, 3]) spare(id)
+  expect([sent, slack.bytes, subscription.lags()]).toEqual([['0'], 20, true])
+  // It is pressed again by the first of them.
+  host.pressed = false
+  const { publish } = host
+  host.publish = (to, one) => {
+    publish(to, one)
+    host.pressed = true
+  }
+  subscription.resume()
+  expect(sent).toEqual(['0', '1'])
+  host.pressed = false
+  expect(subscription.lags()).toBe(true)
+  spare(4)
+  host.publish = publish
+  subscription.resume()
+  expect([sent, subscription.lags()]).toEqual([['0', '1', '3', '4'], false])
+  host.pressed = true
+  spare(5)
+  subscription.close()
+  expect(slack.bytes).toBe(0)
+  spare(6)
+  expect([slack.bytes, stats.slowDropped]).toEqual([0, 0])
 })
