@@ -11,6 +11,9 @@ import type { Logger } from 'pino'
 import { Apps, type AppRules } from './core/app.ts'
 import { Hub } from './core/hub.ts'
 import { Ticker } from './core/heartbeat.ts'
+import { Leniency } from './core/leniency.ts'
+import { Pressure } from './core/pressure.ts'
+import { Rounds } from './core/rounds.ts'
 import { Session, type SessionHost } from './core/session.ts'
 import { Turns } from './core/turns.ts'
 import { inWaves } from './core/waves.ts'
@@ -22,7 +25,7 @@ import { MessageIds } from './model/message.ts'
 import { Stats } from './model/stats.ts'
 import { isLocal, OptionsError, readOptions, type BrokerOptions, type Settings } from './options.ts'
 import { pages } from './pages.ts'
-import { destinationRules, engineSettings } from './policies.ts'
+import { destinationRules, engineSettings, slowPolicies } from './policies.ts'
 import { Destinations } from './protocol/destination.ts'
 import { Habits } from './protocol/head.ts'
 import { Arrivals, type Handshake } from './transport/arrivals.ts'
@@ -94,6 +97,7 @@ export class Broker {
   private readonly engine: Engine
   private readonly ids = new MessageIds(newId().slice(0, RUN))
   private readonly hub: Hub
+  private readonly pressure: Pressure
   private readonly ticker = new Ticker()
   private readonly sessions = new Set<Session>()
   private readonly http: HttpServer
@@ -113,7 +117,11 @@ export class Broker {
     const settings = (this.settings = readOptions(options))
     this.log = log ?? createLog(settings.logLevel)
     this.engine = engine ?? new LocalEngine(engineSettings(settings), this.stats, this.keeping())
-    this.hub = new Hub(this.engine, this.ids)
+    this.pressure = new Pressure(settings, this.stats)
+    const judge = slowPolicies(settings)
+    const leniency = judge && new Leniency(judge, settings, this.stats, this.log, this.pressure)
+    this.hub = new Hub(this.engine, this.ids, leniency)
+    this.ticker.add(new Rounds(this.sessions, this.pressure, settings.pingInterval))
     const accept = this.acceptor()
     const certificate = readCertificate(settings)
     this.http = certificate ? createHttpsServer(certificate) : createHttpServer()
@@ -236,6 +244,7 @@ export class Broker {
       destinations,
       apps: readApps(settings.app, destinations),
       ticker: this.ticker,
+      pressure: this.pressure,
       turns: new Turns(),
       habits: new Habits(),
       stats,
@@ -244,6 +253,7 @@ export class Broker {
       tell: (warning) => void this.tell(warning),
       closed: (session) => {
         this.sessions.delete(session)
+        this.pressure.forget(session)
         stats.connections--
         if (this.sessions.size === 0) this.allGone?.()
       },

@@ -119,6 +119,16 @@ const overflowRule = v.pipe(
   ),
 )
 
+const slowRule = v.pipe(
+  v.string(),
+  v.regex(
+    /^\/[^\s=]+=(disconnect|drop-oldest|keep-latest)$/,
+    not(
+      'must be a topic or pattern, = and disconnect, drop-oldest or keep-latest, such as /topic/logs.*=drop-oldest',
+    ),
+  ),
+)
+
 const appRules = v.record(
   v.string(),
   v.union(
@@ -214,6 +224,12 @@ export const rows = {
   heartbeatMax: integer('longest heart-beat agreed to, in ms', 60_000, 500),
   /** Milliseconds a client may live on WebSocket pongs alone. Default 600000: a sleeping browser tab stays. */
   heartbeatCeiling: integer('how long a client may live on pongs alone, in ms', 600_000),
+  /** Milliseconds of silence before a WebSocket client without heart-beats is pinged; after two pings without an answer its connection ends. Default 30000. */
+  pingInterval: integer(
+    'silence before a WebSocket client without heart-beats is pinged, in ms; two unanswered pings end it',
+    30_000,
+    500,
+  ),
   /** Milliseconds from the connection to the end of CONNECT. Default 10000, as RabbitMQ. */
   connectTimeout: integer('time to send CONNECT, in ms', 10_000, 100),
 
@@ -231,6 +247,20 @@ export const rows = {
   acceptCutFrames: onOff('accept frames whose NUL was cut off, as some React Native clients do', false),
   /** Bytes waiting for one client before it is ended as a slow consumer. Default 16 MiB. */
   sendBudget: bytes('bytes waiting for one client before it is disconnected as too slow', 16 * MIB, 64 * KIB),
+  /** Bytes waiting for all clients together before those for whom most waits are ended. Default 512 MiB. */
+  totalSendBudget: bytes(
+    'bytes waiting for all clients before those with the most are disconnected as too slow',
+    512 * MIB,
+    64 * KIB,
+  ),
+  /** What topics do with subscribers that are too slow, by name or pattern; the first that fits. Default: disconnect. */
+  slowConsumers: list(
+    'what a too slow subscriber loses: /topic/logs.*=drop-oldest, =keep-latest, or =disconnect',
+    [],
+    slowRule,
+  ),
+  /** Messages kept back for one subscription, of topics that drop the oldest or keep the latest. Default 1000. */
+  slowMessages: integer('most messages kept for a slow subscription that loses the rest', 1_000),
   /** Unacked messages of a subscription with `ack:client` or `client-individual`. Default 32. */
   prefetch: integer('unacked messages of one subscription, unless it asks otherwise', 32),
   /** The most unacked messages a subscription may ask for; `prefetch:0` asks for that. Default 10000. */
@@ -361,7 +391,8 @@ function findConflicts(settings: Settings): string[] {
   if (settings.endpoints.length === 0) problems.push('endpoints: at least one is needed')
   if (settings.maxFrame < settings.maxBody)
     problems.push('max-frame: must be at least max-body, raise it too')
-  for (const name of [...settings.broadcast, ...settings.priorityQueues, ...settings.overflow]) {
+  const { broadcast, priorityQueues, overflow, slowConsumers } = settings
+  for (const name of [...broadcast, ...priorityQueues, ...overflow, ...slowConsumers]) {
     try {
       parsePattern(name.replace(/=.*/, ''), 'auto')
     } catch (error) {
@@ -374,6 +405,8 @@ function findConflicts(settings: Settings): string[] {
     problems.push('max-redelivery-delay: must be at least redelivery-delay')
   if (settings.sendBudget < settings.maxFrame)
     problems.push('send-budget: must be at least max-frame, or no client could take such a frame')
+  if (settings.totalSendBudget < settings.maxFrame)
+    problems.push('total-send-budget: must be at least max-frame, or no client could take such a frame')
   return problems
 }
 

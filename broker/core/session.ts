@@ -28,18 +28,22 @@ import type { Apps, Reply } from './app.ts'
 import {
   ackId,
   readErrorScope,
-  readFlag,
   readHeartbeat,
+  readVerdict,
   required,
   type AckMode,
   type ErrorScope,
 } from './headers.ts'
-import { agree, Heartbeat, type Ticker, type Ticking } from './heartbeat.ts'
+import { agree, Heartbeat, type LifeLimits, type Ticker, type Ticking } from './heartbeat.ts'
 import type { Hub } from './hub.ts'
 import { Inbox, type InboxHost } from './inbox.ts'
 import { Pending, type PendingHost } from './pending.ts'
+import type { Pressure } from './pressure.ts'
 import { Publisher } from './publisher.ts'
+import { Pulse } from './pulse.ts'
 import { Roster, type RosterHost } from './roster.ts'
+import type { Visited } from './rounds.ts'
+import type { Slack } from './slack.ts'
 import {
   QueueSubscription,
   type AppSubscription,
@@ -57,16 +61,9 @@ const DELIVERIES_A_TURN = 256
 /** Milliseconds a client that sent DISCONNECT gets to close the connection itself, and what is pending to be done. */
 const DISCONNECT_GRACE = 5_000
 
-export interface SessionOptions extends FrameLimits, TransactionLimits, AddressLimits {
+export interface SessionOptions extends FrameLimits, LifeLimits, TransactionLimits, AddressLimits {
   /** Milliseconds from the connection to the end of CONNECT. */
   readonly connectTimeout: number
-  /** Milliseconds: the shortest and the longest heart-beat agreed to. */
-  readonly heartbeatMin: number
-  readonly heartbeatMax: number
-  /** Milliseconds a peer may live on pongs alone. */
-  readonly heartbeatCeiling: number
-  /** Unsent bytes at which a connection is ended as a slow consumer. */
-  readonly sendBudget: number
   /** Unacked messages a client-mode subscription holds unless it says otherwise. */
   readonly prefetch: number
   /** The most it may ask for; 0 asks for that. */
@@ -92,6 +89,7 @@ export interface SessionHost {
   readonly destinations: Destinations
   readonly apps: Apps
   readonly ticker: Ticker
+  readonly pressure: Pressure
   readonly turns: Turns
   /** Heads that clients repeat. */
   readonly habits: Habits
@@ -109,9 +107,10 @@ type Held = Entry<QueueSubscription>
 type Tx = Transaction<QueueSubscription>
 
 /** One client: its state, its commands, its receipts. */
-export class Session implements Receiver, InboxHost, PendingHost, RosterHost, Ticking {
+export class Session implements Receiver, InboxHost, PendingHost, RosterHost, Ticking, Visited {
   pressed = false
   readonly connection: Connection
+  readonly slack: Slack | undefined
   private readonly host: SessionHost
   private readonly inbox: Inbox
   private readonly roster: Roster
@@ -123,6 +122,7 @@ export class Session implements Receiver, InboxHost, PendingHost, RosterHost, Ti
   private scope: ErrorScope
   private readonly publisher: Publisher<QueueSubscription>
   private heartbeat: Heartbeat | undefined
+  private pulse: Pulse | undefined
   /** Milliseconds in the present state, while that is limited. */
   private waited = 0
   private commits: Pending | undefined
@@ -130,6 +130,7 @@ export class Session implements Receiver, InboxHost, PendingHost, RosterHost, Ti
   constructor(connection: Connection, host: SessionHost) {
     this.connection = connection
     this.host = host
+    this.slack = host.hub.slack(connection.id)
     this.inbox = new Inbox(connection, host.options, host.habits, host.turns, this)
     this.transactions = new Transactions(host.options)
     this.scope = host.options.errorScope
@@ -164,7 +165,9 @@ export class Session implements Receiver, InboxHost, PendingHost, RosterHost, Ti
   drain(): void {
     if (!this.pressed) return
     this.pressed = false
+    this.host.pressure.remove(this)
     this.roster.resume()
+    this.slack?.changed()
   }
 
   left(): void {
@@ -197,6 +200,14 @@ export class Session implements Receiver, InboxHost, PendingHost, RosterHost, Ti
     } else if (this.heartbeat?.tick(elapsed, this.inbox.waiting ? 0 : counted) === false) {
       this.fail(new StompError('heart-beat-lost', 'Nothing was heard for three times the agreed heart-beat.'))
     }
+  }
+
+  visit(clock: number): void {
+    if (this.state !== 'connected' || this.heartbeat?.listens) return
+    const { pingInterval } = this.host.options
+    this.pulse ??= new Pulse(this.connection, pingInterval, clock)
+    if (this.pulse.look(clock, this.inbox.waiting)) return
+    this.fail(new StompError('heart-beat-lost', `Two pings, ${pingInterval} ms apart, were not answered.`))
   }
 
   /** Does what was read before the end: a client may write and leave at once. */
@@ -340,14 +351,18 @@ export class Session implements Receiver, InboxHost, PendingHost, RosterHost, Ti
     }
     // 1.2, NACK: it concerns one message in client-individual and, like ACK, all before it in client mode.
     const taken = this.ledger.take(entry, entry.subscription.mode === 'client')
-    const type = verdict(frame)
+    const type = readVerdict(frame)
     const ops = taken.map(({ delivery }): Op => ({ type, delivery }))
     this.submit(frame, transaction, ops, taken)
   }
 
   /** What nearly all clients do with nearly all messages: one ACK for one of them. */
   private settle(frame: Frame, entry: Held): void {
-    this.commit(frame, [{ type: verdict(frame), delivery: entry.delivery }], this.ledger.take(entry, false))
+    this.commit(
+      frame,
+      [{ type: readVerdict(frame), delivery: entry.delivery }],
+      this.ledger.take(entry, false),
+    )
   }
 
   /** The delivery an ACK or NACK names; undefined for one that is harmless and to be ignored. */
@@ -535,16 +550,7 @@ export class Session implements Receiver, InboxHost, PendingHost, RosterHost, Ti
 
   show(subscription: BrowseSubscription, message: Message | undefined): void {
     if (this.state !== 'connected') return
-    if (message === undefined) {
-      // ActiveMQ's last frame.
-      return this.write('MESSAGE', [
-        ['subscription', subscription.id],
-        ['message-id', `end-${this.host.newId()}`],
-        ['destination', subscription.queue],
-        ['browser', 'end'],
-        ['content-length', '0'],
-      ])
-    }
+    if (message === undefined) return this.write('MESSAGE', subscription.ending(this.host.newId()))
     if (this.selective && !message.text) return this.refuseBinary(message)
     this.transmit(message.renderDelivery(subscription.form, message.id, 1))
   }
@@ -564,16 +570,10 @@ export class Session implements Receiver, InboxHost, PendingHost, RosterHost, Ti
   }
 
   full(waiting: number): void {
+    const { pressed } = this
     this.pressed = true
-    const { sendBudget } = this.host.options
-    if (waiting <= sendBudget || this.state === 'ended') return
-    this.host.stats.slowConsumers++
-    this.fail(
-      new StompError(
-        'slow-consumer',
-        `More than ${sendBudget} bytes wait to be read by this client (limit send-budget).`,
-      ),
-    )
+    if (!pressed) this.slack?.changed()
+    if (!this.ended) this.host.pressure.weigh(this, waiting)
   }
 
   receipt(frame: Frame | undefined): void {
@@ -648,6 +648,7 @@ export class Session implements Receiver, InboxHost, PendingHost, RosterHost, Ti
   private retire(state: 'disconnecting' | 'ended'): void {
     this.state = state
     this.host.ticker.remove(this)
+    this.host.pressure.remove(this)
     this.heartbeat = undefined
     const held = [...this.transactions.abort(), ...(this.entries?.drain() ?? [])]
     this.roster.clear()
@@ -655,13 +656,11 @@ export class Session implements Receiver, InboxHost, PendingHost, RosterHost, Ti
     this.roster.removeReplyQueues()
   }
 
-  private end(): void {
-    if (this.state !== 'ended') this.retire('ended')
+  get ended(): boolean {
+    return this.state === 'ended'
   }
-}
 
-/** RabbitMQ: NACK with `requeue:false` is not to be tried again. */
-function verdict(frame: Frame): 'ack' | 'nack' | 'reject' {
-  if (frame.command === 'ACK') return 'ack'
-  return readFlag(frame.headers, 'requeue') === false ? 'reject' : 'nack'
+  private end(): void {
+    if (!this.ended) this.retire('ended')
+  }
 }

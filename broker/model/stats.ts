@@ -18,4 +18,8 @@ export class Stats {
   unroutable = 0
   /** Connections ended because they did not read fast enough. */
   slowConsumers = 0
+  /** Messages that slow subscribers lost, of topics that drop the oldest or keep only so many, */
+  slowDropped = 0
+  /** and those that a newer one to the same destination took the place of before they were read. */
+  slowConflated = 0
 }

@@ -38,8 +38,8 @@ export interface Connection {
   flush(): void
   /** Accepts a rendered payload. False above high water; the Receiver hears `drain` once it is over. Never throws. */
   send(payload: Payload): boolean
-  /** Asks for a sign of life that even a sleeping browser tab gives; nothing where the transport has none. */
-  ping(): void
+  /** Asks for a sign of life that even a sleeping browser tab gives. False where the transport has none. */
+  ping(): boolean
   /** Stops the transport's own keep-alive frames (SockJS `h`), because STOMP heart-beats were agreed on. */
   quiet(): void
   /** Stops reading from the peer; what it goes on to send waits in the network. */
@@ -75,7 +75,11 @@ const EARLY_FLUSH = 64 * 1024
 const LARGE_PIECE = 16 * 1024
 /** Milliseconds a peer gets to follow a close. */
 const CLOSE_GRACE = 5_000
-/** Milliseconds of silence before the system probes whether the peer is there. */
+/**
+ * Milliseconds of silence before the system probes whether the peer's machine is there: ten times, a
+ * second apart. A peer that was sent something is given up when that was not acknowledged for long,
+ * on Linux for a quarter of an hour.
+ */
 const KEEP_ALIVE = 60_000
 
 /**
@@ -247,7 +251,10 @@ export abstract class GatheringConnection implements Connection {
   abstract resume(): void
   abstract terminate(): void
 
-  ping(): void {}
+  ping(): boolean {
+    return false
+  }
+
   quiet(): void {}
 
   get buffered(): number {
@@ -353,7 +360,7 @@ export abstract class SocketConnection extends GatheringConnection {
     super()
     this.socket = socket
     this.transport = transport
-    // Finds dead peers among those that agreed on no heart-beat.
+    // Finds dead peers among those that agreed on no heart-beat and have no pings.
     socket.setKeepAlive(true, KEEP_ALIVE)
     socket.setNoDelay(true)
   }

@@ -52,8 +52,9 @@ export class WebSocketConnection extends SocketConnection implements Listener {
     super.ended()
   }
 
-  override ping(): void {
+  override ping(): boolean {
     this.channel.ping()
+    return true
   }
 
   pause(): void {

@@ -157,6 +157,7 @@ describe('the usage of stomp-broker', () => {
       broadcast: '/queue/news.**',
       overflow: '/queue/logs.*=drop-oldest,/queue/x=block',
       priorityQueues: '/queue/urgent.*',
+      slowConsumers: '/topic/logs.*=drop-oldest,/topic/prices.*=keep-latest',
     }
     await writeFile(join(folder, 'app.json'), '{"/app/chat":"/topic/messages"}')
     const environment = Object.fromEntries(

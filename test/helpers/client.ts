@@ -288,7 +288,8 @@ export function frame(
   return Buffer.concat([Buffer.from(`${command}\n${head}\n`), Buffer.from(body), Buffer.from([0])])
 }
 
-function parse(bytes: Buffer): { frame: RawFrame; end: number } | undefined {
+/** The first frame, and where it ends; undefined where it is not all there. Strict. */
+export function parse(bytes: Buffer): { frame: RawFrame; end: number } | undefined {
   const blank = bytes.indexOf('\n\n')
   if (blank < 0) return undefined
   const [command = '', ...lines] = bytes.toString('utf8', 0, blank).split('\n')
