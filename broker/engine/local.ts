@@ -11,7 +11,7 @@ import type { Consumer, Consumption, Engine, EngineHost, QueueInfo, QueueTerms, 
 import { Depot } from './depot.ts'
 import { Entry } from './entry.ts'
 import { Journal } from './journal.ts'
-import { isKept, outlives, readQueue, writeQueue } from './keeper.ts'
+import { isKept, outlives, readQueue, SCHEDULED, writeQueue } from './keeper.ts'
 import { Queue, type House } from './queue.ts'
 import { readRecord, type RecordError } from './record.ts'
 import { hasExpired, Retained } from './retained.ts'
@@ -26,9 +26,6 @@ export type { EngineSettings } from './settings.ts'
 
 /** Messages of a page of `browse`. */
 const PAGE = 100
-
-/** The name under which messages to topics that wait for their time are on disk: no queue can have it. */
-const SCHEDULED = ''
 
 /** Where what is to last is kept. */
 export interface Keeping {
@@ -394,8 +391,9 @@ export class LocalEngine implements Engine, House {
     const undone: (() => void)[] = []
     journal.submit(
       () => {
-        if (scheduled > 0 && this.scheduled !== undefined) journal.remove(this.scheduled, scheduled, 0, false)
         for (const op of ops) {
+          if (op.type === 'send' && scheduled > 0 && this.scheduled !== undefined)
+            journal.remove(this.scheduled, scheduled, op.message.size, false)
           if (op.type === 'send') this.plan(journal, op, scheduled > 0, steps, undone)
           else if (op.type === 'ack') steps.push(this.planAck(op))
           else steps.push(() => this.apply(op))

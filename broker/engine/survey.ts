@@ -31,7 +31,7 @@ function look(): void {
   let retained = 0
   try {
     const options = { encoding: 'binary', keyEncoding: 'binary', maxDbs: 6, overlappingSync: false } as const
-    const root = open<Buffer, Buffer>({ path, ...options, readOnly: true })
+    const root = open<Buffer, Buffer>({ path, noSubdir: false, ...options, readOnly: true })
     const table = (name: string): Iterable<{ key: Buffer; value: Buffer }> =>
       root.openDB<Buffer, Buffer>(name, options).getRange({ snapshot: false })
     const sums = new Map<number, { messages: number; bytes: number }>()
