@@ -97,7 +97,6 @@ export function table(path: string, inventory: Inventory, colours: boolean): str
     ...rows.map(([name, text]) => `  ${paint('bold', name.padEnd(10))}${text}`),
     '',
     ...list(inventory, paint),
-    '',
   ].join('\n')
 }
 
@@ -107,7 +106,7 @@ function state({ running, closed }: Inventory): string {
 }
 
 function list({ queues }: Inventory, paint: (style: Style, text: string) => string): string[] {
-  if (queues.length === 0) return []
+  if (queues.length === 0) return ['']
   const chosen = queues.toSorted((one, other) => other.messages - one.messages).slice(0, SHOWN)
   const heads = ['Queue', 'Messages', 'Bytes', 'Delayed', 'Topics', 'Selector']
   const cells = chosen.map(({ name, messages, bytes, delayed, terms }) => [
@@ -132,6 +131,7 @@ function list({ queues }: Inventory, paint: (style: Style, text: string) => stri
     paint('bold', line(heads)),
     ...cells.map(line),
     ...(more > 0 ? [`  and ${many(more, 'queue')} more, which --json lists`] : []),
+    '',
     '',
   ]
 }

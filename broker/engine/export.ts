@@ -60,7 +60,7 @@ export class Export {
     yield this.line({ type: 'store', format: FORMAT, version: this.label?.version ?? 'unknown' })
     audit.readQueues()
     for (const { record } of audit.queues.values())
-      if (record !== undefined && record.name !== SCHEDULED) yield this.line({ type: 'queue', queue: record })
+      if (record !== undefined) yield this.line({ type: 'queue', queue: record })
     for (const laid of audit.messages()) {
       const line = this.lineOf(laid)
       if (line === undefined) continue
@@ -96,10 +96,9 @@ export class Export {
       refusals: tries?.refusals ?? 0,
     }
     const { kind, name } = message.destination
-    const waits = kind === 'topic' && key >= DELAYED
-    const home = queue.record?.name ?? (kind === 'queue' ? name : waits ? SCHEDULED : UNKNOWN)
+    const likely = kind === 'queue' ? name : key >= DELAYED ? SCHEDULED : UNKNOWN
     try {
-      return this.line(home === SCHEDULED ? { type: 'scheduled', item } : { type: 'message', queue: home, item })
+      return this.line({ type: 'message', queue: queue.record?.name ?? likely, item })
     } catch (error) {
       // More than one string can hold.
       this.lost++

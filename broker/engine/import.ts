@@ -2,7 +2,7 @@
 import { Batch } from './batch.ts'
 import { countsRecord, seal, triesRecord } from './counts.ts'
 import { StoreError } from './folder.ts'
-import { readQueue, SCHEDULED, writeQueue, type QueueRecord } from './keeper.ts'
+import { readQueue, writeQueue, type QueueRecord } from './keeper.ts'
 import { DELAYED, messageKey, queueKey } from './keys.ts'
 import { LineError, MAX_LINE, readLine, type Item, type Line } from './line.ts'
 import { Draft } from './record.ts'
@@ -126,10 +126,6 @@ export class Import {
       case 'message':
         this.messages++
         return this.add(this.room({ name: line.queue, terms: undefined }), line.item)
-      case 'scheduled':
-        if (line.item.due === 0) throw new LineError('it has no due, the time at which it is to be sent')
-        this.messages++
-        return this.add(this.room({ name: SCHEDULED, terms: undefined }), line.item)
       case 'retained':
         return this.retain(line.item)
       case 'end':

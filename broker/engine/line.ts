@@ -9,7 +9,7 @@ import { parsePattern } from '../protocol/pattern.ts'
 import { quote } from '../protocol/text.ts'
 import { DeadLetter } from './dead-letter.ts'
 import { FORMAT } from './folder.ts'
-import { readQueue, writeQueue, type QueueRecord } from './keeper.ts'
+import { readQueue, SCHEDULED, writeQueue, type QueueRecord } from './keeper.ts'
 
 /** Bytes a name may have: those of users stand in it encoded, up to three bytes for one. */
 const MAX_NAME = 3 * MAX_DESTINATION
@@ -33,9 +33,8 @@ export interface Item {
 export type Line =
   | { readonly type: 'store'; readonly format: number; readonly version: string }
   | { readonly type: 'queue'; readonly queue: QueueRecord }
+  /** In a queue without a name are messages to topics that wait for their time. */
   | { readonly type: 'message'; readonly queue: string; readonly item: Item }
-  /** A message to a topic that waits for its time. */
-  | { readonly type: 'scheduled'; readonly item: Item }
   | { readonly type: 'retained'; readonly item: Item }
   /** The last one: without it the rest is missing. */
   | { readonly type: 'end'; readonly lines: number }
@@ -95,15 +94,16 @@ export function readLine(bytes: Buffer): Line {
       return { type, queue: readQueueLine(value) }
     case 'message': {
       const { queue, ...rest } = parse(messageLine, value)
+      if (queue === SCHEDULED && !rest.due)
+        throw new LineError('it has neither a queue nor a time at which it is due')
       return { type, queue, item: readItem(rest) }
     }
-    case 'scheduled':
     case 'retained':
       return { type, item: readItem(parse(topicLine, value)) }
     case 'end':
       return { type, lines: parse(endLine, value).lines }
     default:
-      throw new LineError('its type must be store, queue, message, scheduled, retained or end')
+      throw new LineError('its type must be store, queue, message, retained or end')
   }
 }
 
@@ -132,10 +132,10 @@ function text(max: number, min = 0): v.GenericSchema<string> {
   return v.pipe(v.string(message), v.check(clean, message), v.check(fits, message))
 }
 
-function name(max: number): v.GenericSchema<string> {
+function name(max: number, min = 1): v.GenericSchema<string> {
   const message = `must be a name of at most ${max} bytes without control characters`
   const fits = (given: string): boolean =>
-    given !== '' && Buffer.byteLength(given) <= max && !control.test(given)
+    given.length >= min && Buffer.byteLength(given) <= max && !control.test(given)
   return v.pipe(v.string(message), v.check(fits, message))
 }
 
@@ -161,11 +161,13 @@ function readable(max: number, read: (given: string) => unknown): v.GenericSchem
 const yes = v.boolean('must be true or false')
 const separator = choice('.', '/')
 
+const queueName = name(MAX_QUEUE, SCHEDULED.length)
+
 const storeLine = v.looseObject({ format: whole(2 ** 31, 1), version: text(100) })
 
 const queueLine = object({
   type: v.literal('queue'),
-  name: name(MAX_QUEUE),
+  name: queueName,
   terms: v.optional(
     object({
       lasting: v.optional(yes),
@@ -205,7 +207,7 @@ const queueLine = object({
 const item = {
   type: v.string(),
   // What a message-id is made of; clients send it back as it is.
-  id: v.pipe(v.string('must be a text'), v.regex(/^[\w.-]{1,100}$/, 'must be of letters, digits, -, _ and .')),
+  id: v.pipe(v.string('must be a text'), v.regex(/^[\w.-]{1,100}$/, 'must be of letters, digits, dots, - and _')),
   kind: choice('topic', 'queue'),
   destination: name(MAX_NAME),
   shown: v.optional(name(MAX_NAME)),
@@ -239,7 +241,7 @@ const item = {
   body: v.optional(v.string('must be a text')),
   base64: v.optional(v.pipe(v.string('must be a text'), v.check(isBase64, 'must be base64'))),
 }
-const messageLine = object({ ...item, queue: name(MAX_QUEUE) })
+const messageLine = object({ ...item, queue: queueName })
 const topicLine = object({ ...item, kind: choice('topic') })
 const endLine = object({ type: v.string(), lines: whole() })
 
@@ -275,7 +277,9 @@ function isReadable(pattern: string, parted: '.' | '/'): boolean {
 }
 
 function readQueueLine(value: unknown): QueueRecord {
-  const { name: queue, terms } = parse(queueLine, value)
+  parse(queueLine, value)
+  // As it stands, with its members in their order.
+  const { name: queue, terms } = value as { name: string; terms?: unknown }
   return readQueue(Buffer.from(JSON.stringify(terms === undefined ? [queue] : [queue, terms])))
 }
 
