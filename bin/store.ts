@@ -8,7 +8,7 @@ import { Folder, InUseError } from '../broker/engine/folder.ts'
 import { Import, ImportError, linesOf } from '../broker/engine/import.ts'
 import { takeInventory } from '../broker/engine/inventory.ts'
 import { parseInteger, variable } from './flags.ts'
-import { many, Progress, size, table } from './store/report.ts'
+import { many, Progress, size, table, unread } from './store/report.ts'
 
 // sysexits: 64 usage, 65 what was to be imported, 74 input and output, 75 try again later.
 const USAGE = 64
@@ -146,7 +146,7 @@ async function exportStore(path: string, { out }: Settings): Promise<number> {
     return 0
   }
   process.stderr.write(
-    `error: The store in ${path} is damaged: ${damages.join(', ')}. ${many(messages, 'message')} could be read, ${many(lost, 'message')} could not.\n`,
+    `error: The store in ${path} is damaged: ${damages.join(', ')}. ${many(messages, 'message')} could be read, ${unread(lost)}.\n`,
   )
   return STORE
 }

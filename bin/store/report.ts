@@ -16,6 +16,10 @@ export function many(number: number, what: string): string {
   return `${number.toLocaleString('en')} ${what}${number === 1 ? '' : 's'}`
 }
 
+export function unread(lost: number | undefined): string {
+  return lost === undefined ? 'and nobody knows how many could not' : `${many(lost, 'message')} could not`
+}
+
 /** Bytes for people. */
 export function size(bytes: number): string {
   const units = ['kB', 'MB', 'GB', 'TB']
@@ -80,7 +84,7 @@ export function table(path: string, inventory: Inventory, colours: boolean): str
     ],
   ]
   if (damaged > 0) {
-    rows.push(['Damage', paint('red', `in ${many(damaged, 'place')}; ${many(lost, 'message')} cannot be read`)])
+    rows.push(['Damage', paint('red', `in ${many(damaged, 'place')}; ${many(messages, 'message')} could be read, ${unread(lost)}`)])
     for (const damage of damages) rows.push(['', damage])
     if (damaged > damages.length) rows.push(['', `and ${(damaged - damages.length).toLocaleString('en')} more`])
     rows.push(

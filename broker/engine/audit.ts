@@ -53,8 +53,8 @@ export class Audit {
     if (this.damages.length < EXAMPLES) this.damages.push(what)
   }
 
-  /** All there is to see. How many messages are missing. */
-  run(progress?: (records: number) => void): number {
+  /** All there is to see. How many messages are missing, if that is known. */
+  run(progress?: (records: number) => void): number | undefined {
     this.readQueues()
     for (const _ of this.messages()) progress?.(this.records)
     for (const _ of this.retainedMessages()) progress?.(this.records)
@@ -101,8 +101,8 @@ export class Audit {
     }
   }
 
-  /** Compares what was found with what should be there; comes last. How many messages are missing. */
-  finish(): number {
+  /** Compares what was found with what should be there; comes last. How many messages are missing, if that is known. */
+  finish(): number | undefined {
     let expected = 0
     let found = 0
     for (const { number, record, counts, messages, bytes } of this.queues.values()) {
@@ -117,8 +117,9 @@ export class Audit {
         )
     }
     const { file, intact, retained } = this
-    const missing = Math.max(expected - found, file.entries('messages') - intact, 0)
-    return missing + Math.max(file.entries('retained') - retained, 0)
+    const entries = file.entries('messages')
+    if (entries === undefined) return undefined
+    return Math.max(expected - found, entries - intact, 0) + (file.entries('retained') ?? 0) - retained
   }
 
   private *sealed(table: 'queues' | 'counts'): Generator<DataRecord, void, void> {

@@ -108,9 +108,9 @@ export class DataFile {
     return { live: Math.min(pages * meta.pageSize, file), file }
   }
 
-  /** How many records a table should have. */
-  entries(table: TableName): number {
-    return this.trees.get(table)?.entries ?? 0
+  /** How many records a table should have; undefined where that is not known any more. */
+  entries(table: TableName): number | undefined {
+    return this.trees.get(table)?.entries
   }
 
   /** All of a table that can be read, in the order of the keys. */

@@ -14,9 +14,11 @@ import { readRecord } from './record.ts'
 const UNKNOWN = '/queue/RECOVERED'
 
 export class Export {
-  /** Messages that were written, and that could not be read. */
+  /** Messages that were written. */
   messages = 0
-  lost = 0
+  /** Those that could not be; undefined where nobody knows any more. */
+  lost: number | undefined
+  private unwritten = 0
   private readonly label: Label | undefined
   private readonly lock: Lock
   private readonly file: DataFile
@@ -71,7 +73,8 @@ export class Export {
       const { message, due, until } = readRecord(value)
       yield this.line({ type: 'retained', item: { message, due, until, deliveries: 0, refusals: 0 } })
     }
-    this.lost += audit.finish()
+    const missing = audit.finish()
+    if (missing !== undefined) this.lost = missing + this.unwritten
     yield this.line({ type: 'end', lines: this.count })
   }
 
@@ -101,7 +104,7 @@ export class Export {
       return this.line({ type: 'message', queue: queue.record?.name ?? likely, item })
     } catch (error) {
       // More than one string can hold.
-      this.lost++
+      this.unwritten++
       this.audit.complain(`the message ${message.id} cannot be written: ${(error as Error).message}`)
       return undefined
     }

@@ -35,8 +35,8 @@ export interface Inventory {
   readonly retained: number
   /** Records that were looked at. */
   readonly records: number
-  /** Messages that cannot be read. */
-  readonly lost: number
+  /** Messages that cannot be read; undefined where nobody knows any more. */
+  readonly lost: number | undefined
   /** What is wrong: how much, and a few examples of it. */
   readonly damaged: number
   readonly damages: readonly string[]

@@ -438,7 +438,7 @@ describe('stomp-broker store, of a damaged store', () => {
     expect(saved.stderr).toMatch(/ is damaged: .*11 messages could be read, 1 message could not\.\n$/)
     expect(await inspect(shell, old)).toMatchObject({ code: 74, lost: 1 })
     const { stdout } = await shell.run(['store', 'inspect', '--data-dir', old])
-    expect(stdout).toMatch(/Damage {4}in 2 places; 1 message cannot be read\n {12}the record [0-9a-f]+ of messages/)
+    expect(stdout).toMatch(/Damage {4}in 2 places; 10 messages could be read, 1 message could not\n {12}the record [0-9a-f]+ of messages/)
     expect(stdout).toMatch(/\/queue\/work has 6 messages of \d+ bytes, and should have 7 of/)
     expect((await shell.run(['store', 'compact', '--data-dir', old])).code).toBe(74)
 
