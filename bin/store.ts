@@ -35,7 +35,11 @@ export function addStore(program: Command): void {
     .showHelpAfterError('(stomp-broker store --help shows how it is used)')
     .helpCommand(false)
     .addHelpText('after', HELP)
-  const add = (name: string, help: string, run: (path: string, settings: Settings) => Promise<number>): Command =>
+  const add = (
+    name: string,
+    help: string,
+    run: (path: string, settings: Settings) => Promise<number>,
+  ): Command =>
     store
       .command(name)
       .description(help)
@@ -92,7 +96,11 @@ async function inspect(path: string, { json }: Settings): Promise<number> {
   const progress = new Progress('looked at', 'records')
   const inventory = await takeInventory(path, (records) => progress.show(records))
   progress.end()
-  await print(json === true ? `${JSON.stringify(inventory)}\n` : table(path, inventory, process.stdout.isTTY && !process.env.NO_COLOR))
+  await print(
+    json === true
+      ? `${JSON.stringify(inventory)}\n`
+      : table(path, inventory, process.stdout.isTTY && !process.env.NO_COLOR),
+  )
   return inventory.damaged > 0 ? STORE : 0
 }
 
@@ -158,7 +166,9 @@ function create(path: string): number {
   } catch (error) {
     const { code, message } = error as NodeJS.ErrnoException
     throw new StoreError(
-      code === 'EEXIST' ? `${path} is there already; choose another --out.` : `${path} cannot be written: ${message}.`,
+      code === 'EEXIST'
+        ? `${path} is there already; choose another --out.`
+        : `${path} cannot be written: ${message}.`,
     )
   }
 }
@@ -187,7 +197,9 @@ async function importStore(path: string, settings: Settings): Promise<number> {
     `${many(messages, 'message')}, ${many(queues, 'queue')} and ${many(retained, 'retained message')} added to ${path}.\n`,
   )
   if (known > 0)
-    process.stderr.write(`${many(known, 'retained message')} left out: the store has one of the same topic.\n`)
+    process.stderr.write(
+      `${many(known, 'retained message')} left out: the store has one of the same topic.\n`,
+    )
   return 0
 }
 

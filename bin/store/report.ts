@@ -29,7 +29,9 @@ export function size(bytes: number): string {
     value /= 1000
     unit = units.shift() ?? ''
   }
-  return unit === 'bytes' ? many(bytes, 'byte') : `${value >= 100 ? value.toFixed(0) : value.toFixed(1)} ${unit}`
+  return unit === 'bytes'
+    ? many(bytes, 'byte')
+    : `${value >= 100 ? value.toFixed(0) : value.toFixed(1)} ${unit}`
 }
 
 /** Says on stderr how it stands, where somebody sees it. */
@@ -61,7 +63,8 @@ export class Progress {
 /** What `inspect` shows to people. */
 export function table(path: string, inventory: Inventory, colours: boolean): string {
   const paint = (style: Style, text: string): string => (colours ? styleText(style, text) : text)
-  const { format, version, queues, scheduled, retained, live, file, records, damaged, damages, lost } = inventory
+  const { format, version, queues, scheduled, retained, live, file, records, damaged, damages, lost } =
+    inventory
   const messages = queues.reduce((sum, queue) => sum + queue.messages, 0)
   const delayed = queues.reduce((sum, queue) => sum + queue.delayed, 0)
   const rows: [string, string][] = [
@@ -84,9 +87,16 @@ export function table(path: string, inventory: Inventory, colours: boolean): str
     ],
   ]
   if (damaged > 0) {
-    rows.push(['Damage', paint('red', `in ${many(damaged, 'place')}; ${many(messages, 'message')} could be read, ${unread(lost)}`)])
+    rows.push([
+      'Damage',
+      paint(
+        'red',
+        `in ${many(damaged, 'place')}; ${many(messages, 'message')} could be read, ${unread(lost)}`,
+      ),
+    ])
     for (const damage of damages) rows.push(['', damage])
-    if (damaged > damages.length) rows.push(['', `and ${(damaged - damages.length).toLocaleString('en')} more`])
+    if (damaged > damages.length)
+      rows.push(['', `and ${(damaged - damages.length).toLocaleString('en')} more`])
     rows.push(
       ['', 'Restore the folder from a backup; or save what can be read with'],
       ['', `stomp-broker store export --data-dir ${path} --out saved.jsonl`],
@@ -121,7 +131,9 @@ function list({ queues }: Inventory, paint: (style: Style, text: string) => stri
     terms?.topics === undefined ? '' : plain(textOf(terms.topics)),
     terms?.selector === undefined ? '' : plain(terms.selector),
   ])
-  const wide = heads.map((head, column) => Math.max(head.length, ...cells.map((row) => (row[column] ?? '').length)))
+  const wide = heads.map((head, column) =>
+    Math.max(head.length, ...cells.map((row) => (row[column] ?? '').length)),
+  )
   const line = (row: readonly string[]): string =>
     `  ${row
       .map((cell, column) => {

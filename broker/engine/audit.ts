@@ -5,7 +5,6 @@ import { readQueue, type QueueRecord } from './keeper.ts'
 import { DELAYED, messageOf, queueOf } from './keys.ts'
 import { isIntact, sizeOf } from './record.ts'
 
-
 /** Damages that are told of one by one. */
 const EXAMPLES = 5
 
@@ -107,7 +106,8 @@ export class Audit {
     let found = 0
     for (const { number, record, counts, messages, bytes } of this.queues.values()) {
       const name = record === undefined ? `queue ${number}` : record.name || 'what waits for its time'
-      if (record === undefined) this.complain(`the name of ${name} cannot be read, which has ${messages} messages`)
+      if (record === undefined)
+        this.complain(`the name of ${name} cannot be read, which has ${messages} messages`)
       found += messages
       expected += counts?.messages ?? 0
       if (counts === undefined) this.complain(`it cannot be read how many messages ${name} should have`)

@@ -59,7 +59,8 @@ export async function takeInventory(path: string, progress: (records: number) =>
 
 function lookThrough(path: string, label: Label | undefined, progress: (records: number) => void): Inventory {
   const data = join(path, DATA)
-  if (!existsSync(data)) throw new StoreError(`${path} holds no ${DATA}; restore the whole folder from a backup.`)
+  if (!existsSync(data))
+    throw new StoreError(`${path} holds no ${DATA}; restore the whole folder from a backup.`)
   const flaws: string[] = []
   const file = new DataFile(data, (what) => flaws.push(what))
   try {

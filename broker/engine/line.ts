@@ -109,7 +109,9 @@ export function readLine(bytes: Buffer): Line {
 
 // --- what a line may hold -----------------------------------------------------------------------
 
-function object<const T extends v.ObjectEntries>(entries: T): v.StrictObjectSchema<T, (issue: v.StrictObjectIssue) => string> {
+function object<const T extends v.ObjectEntries>(
+  entries: T,
+): v.StrictObjectSchema<T, (issue: v.StrictObjectIssue) => string> {
   return v.strictObject(entries, (issue) => {
     if (issue.expected === 'never') return 'is nothing that is known'
     return issue.path === undefined ? 'must be an object' : 'is missing'
@@ -163,7 +165,7 @@ const separator = choice('.', '/')
 
 const queueName = name(MAX_QUEUE, SCHEDULED.length)
 
-const storeLine = v.looseObject({ format: whole(2 ** 31, 1), version: text(100) })
+const storeLine = v.looseObject({ format: whole(2 ** 31, 1), version: text(100) }, 'is missing')
 
 const queueLine = object({
   type: v.literal('queue'),
@@ -207,7 +209,10 @@ const queueLine = object({
 const item = {
   type: v.string(),
   // What a message-id is made of; clients send it back as it is.
-  id: v.pipe(v.string('must be a text'), v.regex(/^[\w.-]{1,100}$/, 'must be of letters, digits, dots, - and _')),
+  id: v.pipe(
+    v.string('must be a text'),
+    v.regex(/^[\w.-]{1,100}$/, 'must be of letters, digits, dots, - and _'),
+  ),
   kind: choice('topic', 'queue'),
   destination: name(MAX_NAME),
   shown: v.optional(name(MAX_NAME)),
@@ -258,7 +263,9 @@ function parse<T>(schema: v.GenericSchema<T>, value: unknown): T {
 function readStore(value: unknown): { readonly format: number; readonly version: string } {
   const { format, version } = parse(storeLine, value)
   if (format > FORMAT)
-    throw new LineError(`it was exported by a newer stomp-broker (${quote(version).slice(1, -1)}); use that one or a newer one`)
+    throw new LineError(
+      `it was exported by a newer stomp-broker (${quote(version).slice(1, -1)}); use that one or a newer one`,
+    )
   return { format, version }
 }
 

@@ -26,11 +26,23 @@ function textOf(lines: readonly Line[]): string {
 
 /** An export of a few messages, written by hand. */
 function written(...lines: readonly Line[]): string {
-  return textOf([{ type: 'store', format: 1, version: '1' }, ...lines, { type: 'end', lines: lines.length + 1 }])
+  return textOf([
+    { type: 'store', format: 1, version: '1' },
+    ...lines,
+    { type: 'end', lines: lines.length + 1 },
+  ])
 }
 
 function message(queue: string, body: string, more: Line = {}): Line {
-  return { type: 'message', queue, id: `id-${body.replaceAll(' ', '').slice(0, 20)}`, kind: 'queue', destination: queue, body, ...more }
+  return {
+    type: 'message',
+    queue,
+    id: `id-${body.replaceAll(' ', '').slice(0, 20)}`,
+    kind: 'queue',
+    destination: queue,
+    body,
+    ...more,
+  }
 }
 
 function inspect(shell: Shell, dataDir: string): Promise<Inventory> {
@@ -65,7 +77,11 @@ interface Inventory {
 }
 
 /** Sends, and waits until it is on disk. */
-function send(client: RawClient, headers: Record<string, string>, body: string | Buffer = 'x'): Promise<void> {
+function send(
+  client: RawClient,
+  headers: Record<string, string>,
+  body: string | Buffer = 'x',
+): Promise<void> {
   const length = String(Buffer.byteLength(body))
   return client.request('SEND', { persistent: 'true', 'content-length': length, ...headers }, body)
 }
@@ -75,7 +91,12 @@ async function fill(dataDir: string): Promise<void> {
   const broker = await startBroker({ dataDir, redeliveryDelay: 1, maxRedeliveryDelay: 1 })
   try {
     const client = await RawClient.tcpConnected(broker, { login: 'ada' })
-    await client.request('SUBSCRIBE', { id: 'd1', destination: '/topic/news/**', durable: 'all', selector: "kind = 'big'" })
+    await client.request('SUBSCRIBE', {
+      id: 'd1',
+      destination: '/topic/news/**',
+      durable: 'all',
+      selector: "kind = 'big'",
+    })
     await client.request('SUBSCRIBE', { id: 'd2', destination: '/topic/price.one', durable: 'one' })
     await client.request('UNSUBSCRIBE', { id: 'd1' })
     await client.request('UNSUBSCRIBE', { id: 'd2' })
@@ -83,8 +104,13 @@ async function fill(dataDir: string): Promise<void> {
     await send(client, { destination: '/topic/news/a/b', kind: 'small' }, 'of no interest')
     await send(client, { destination: '/topic/price.one', retain: 'set' }, '17')
     await send(client, { destination: '/topic/later', 'x-delay': '100000000' }, 'a topic can wait')
-    for (const priority of ['0', '9']) await send(client, { destination: '/queue/work', priority }, `p${priority}`)
-    await send(client, { destination: '/queue/work', message_group: 'g', 'x\\cy': 'a\\nb' }, 'Grüße \u2028 🌍')
+    for (const priority of ['0', '9'])
+      await send(client, { destination: '/queue/work', priority }, `p${priority}`)
+    await send(
+      client,
+      { destination: '/queue/work', message_group: 'g', 'x\\cy': 'a\\nb' },
+      'Grüße \u2028 🌍',
+    )
     await send(client, { destination: '/queue/work', ttl: '900000000' }, binary)
     await send(client, { destination: '/queue/work' }, Buffer.alloc(5_000, 'long'))
     await send(client, { destination: '/queue/work' }, '')
@@ -92,7 +118,12 @@ async function fill(dataDir: string): Promise<void> {
     // One is refused and comes back, one is refused for good, and one was on its way.
     await send(client, { destination: '/queue/tries' }, 'again')
     await send(client, { destination: '/queue/tries' }, 'never')
-    client.send('SUBSCRIBE', { id: 't', destination: '/queue/tries', ack: 'client-individual', prefetch: '1' })
+    client.send('SUBSCRIBE', {
+      id: 't',
+      destination: '/queue/tries',
+      ack: 'client-individual',
+      prefetch: '1',
+    })
     const nack = async (requeue: string): Promise<void> => {
       const { headers } = await client.next('MESSAGE')
       client.send('NACK', { id: headers['ack'] ?? '', requeue })
@@ -140,7 +171,7 @@ describe('stomp-broker store', () => {
     expect(lines[0]).toEqual({ type: 'store', format: 1, version: manifest.version })
     expect(lines.at(-1)).toEqual({ type: 'end', lines: lines.length - 1 })
     const queues = Object.fromEntries(
-      lines.filter(({ type }) => type === 'queue').map(({ name, terms }) => [name, terms as unknown]),
+      lines.filter(({ type }) => type === 'queue').map(({ name, terms }) => [name, terms]),
     )
     expect(queues).toMatchObject({
       '/durable/all@ada': {
@@ -191,8 +222,12 @@ describe('stomp-broker store', () => {
     await fill(folder)
     const { code, stdout, stderr } = await shell.run(['store', 'inspect', '--data-dir', folder])
     expect([code, stderr]).toEqual([0, ''])
-    expect(stdout).toContain(`  Format    1, made by stomp-broker ${manifest.version}\n  State     closed properly\n`)
-    expect(stdout).toContain('11 messages, 1 of them delayed, in 5 queues; 1 retained message; 1 message to topics')
+    expect(stdout).toContain(
+      `  Format    1, made by stomp-broker ${manifest.version}\n  State     closed properly\n`,
+    )
+    expect(stdout).toContain(
+      '11 messages, 1 of them delayed, in 5 queues; 1 retained message; 1 message to topics',
+    )
     expect(stdout).toMatch(/ {2}Damage {4}none, in \d+ records\n/)
     expect(stdout).toMatch(/\n {2}Queue +Messages +Bytes +Delayed +Topics +Selector\n {2}\/queue\/work +7 /)
     expect(stdout).toMatch(/\n {2}\/durable\/all@ada +1 +\d+ +0 {2}\/topic\/news\/\*\* +kind = 'big'\n/)
@@ -203,7 +238,10 @@ describe('stomp-broker store', () => {
     expect(stdout).not.toContain('\u001b')
   })
 
-  test('while a broker runs, inspect counts, and the others wait for it to stop', async ({ shell, folder }) => {
+  test('while a broker runs, inspect counts, and the others wait for it to stop', async ({
+    shell,
+    folder,
+  }) => {
     const dataDir = join(folder, 'data')
     const broker = await startBroker({ dataDir })
     try {
@@ -245,16 +283,30 @@ describe('stomp-broker store', () => {
     client.send('SUBSCRIBE', { id: '0', destination: '/queue/x', ack: 'client-individual', prefetch: '1' })
     await client.next('MESSAGE')
     await run.kill()
-    expect(await inspect(shell, folder)).toMatchObject({ code: 0, closed: false, running: false, damages: [] })
+    expect(await inspect(shell, folder)).toMatchObject({
+      code: 0,
+      closed: false,
+      running: false,
+      damages: [],
+    })
     const text = await exported(shell, folder)
-    expect(linesOf(text).find(({ type }) => type === 'message')).toMatchObject({ body: 'taken', deliveries: 1 })
+    expect(linesOf(text).find(({ type }) => type === 'message')).toMatchObject({
+      body: 'taken',
+      deliveries: 1,
+    })
     await imported(shell, join(folder, 'new'), text)
     expect(await exported(shell, join(folder, 'new'))).toBe(text)
   })
 
   test('compact leaves what is in it, and a smaller file', async ({ shell, folder }) => {
-    const many = Array.from({ length: 300 }, (_, index) => message('/queue/x', String(index).padEnd(9_000, '.')))
-    await imported(shell, folder, written({ type: 'queue', name: '/queue/y' }, ...many, message('/queue/y', 'last')))
+    const many = Array.from({ length: 300 }, (_, index) =>
+      message('/queue/x', String(index).padEnd(9_000, '.')),
+    )
+    await imported(
+      shell,
+      folder,
+      written({ type: 'queue', name: '/queue/y' }, ...many, message('/queue/y', 'last')),
+    )
     const bodies = many.map(({ body }) => body)
     expect(await drain(folder, 300, { destination: '/queue/x' })).toEqual(bodies)
     const text = await exported(shell, folder)
@@ -264,7 +316,10 @@ describe('stomp-broker store', () => {
     const hint = await shell.run(['store', 'inspect', '--data-dir', folder])
     expect(hint.stdout).toContain(`stomp-broker store compact --data-dir ${folder} gives back`)
     const { code, stdout } = await shell.run(['store', 'compact', '--data-dir', folder])
-    expect([code, stdout]).toEqual([0, expect.stringMatching(/ was [\d.]+ MB and is [\d.]+ kB, .* less\.\n$/)])
+    expect([code, stdout]).toEqual([
+      0,
+      expect.stringMatching(/ was [\d.]+ MB and is [\d.]+ kB, .* less\.\n$/),
+    ])
     expect(await inspect(shell, folder)).toMatchObject({
       code: 0,
       closed: true,
@@ -277,11 +332,17 @@ describe('stomp-broker store', () => {
     expect(await drain(folder, 1, { destination: '/queue/y' })).toEqual(['last'])
   })
 
-  test('a compaction that was killed leaves the old store, and is cleared away', async ({ shell, folder }) => {
+  test('a compaction that was killed leaves the old store, and is cleared away', async ({
+    shell,
+    folder,
+  }) => {
     await fill(folder)
     const text = await exported(shell, folder)
     mkdirSync(join(folder, 'compacting'))
-    writeFileSync(join(folder, 'compacting', 'data.mdb'), readFileSync(join(folder, 'data.mdb')).subarray(0, 9_000))
+    writeFileSync(
+      join(folder, 'compacting', 'data.mdb'),
+      readFileSync(join(folder, 'data.mdb')).subarray(0, 9_000),
+    )
     expect(await inspect(shell, folder)).toMatchObject({ code: 0, closed: true, damages: [] })
     expect(await drain(folder, 1, { destination: '/topic/price.one' })).toEqual(['17'])
     expect(existsSync(join(folder, 'compacting'))).toBe(false)
@@ -325,7 +386,13 @@ describe('stomp-broker store', () => {
         { type: 'queue', name: '/queue/a', terms: { maxMessages: 1 } },
         message('/queue/a', 'two'),
         message('/queue/b', 'three', { deliveries: 3, refusals: 2 }),
-        { ...message('/topic/t', 'left out'), type: 'retained', queue: undefined, kind: 'topic', retain: 'set' },
+        {
+          ...message('/topic/t', 'left out'),
+          type: 'retained',
+          queue: undefined,
+          kind: 'topic',
+          retain: 'set',
+        },
       ),
     )
     expect([code, stderr]).toEqual([
@@ -351,7 +418,11 @@ describe('stomp-broker store', () => {
     folder,
   }) => {
     const dataDir = join(folder, 'data')
-    const lines = written(message('/queue/a', 'one'), message('/queue/a', 'two'), message('/queue/a', 'three'))
+    const lines = written(
+      message('/queue/a', 'one'),
+      message('/queue/a', 'two'),
+      message('/queue/a', 'three'),
+    )
     const bad = lines.replace('"id":"id-two"', '"id":"no id"')
     const file = join(folder, 'saved.jsonl')
     writeFileSync(file, bad)
@@ -371,7 +442,9 @@ describe('stomp-broker store', () => {
     const { code, stderr } = await shell.feed(['store', 'import', '--data-dir', folder], cut)
     expect([code, stderr]).toEqual([
       65,
-      expect.stringMatching(/^error: the input ends behind line 2 without its last line, so the rest of it is missing/),
+      expect.stringMatching(
+        /^error: the input ends behind line 2 without its last line, so the rest of it is missing/,
+      ),
     ])
     expect(await drain(folder, 1, { destination: '/queue/a' })).toEqual(['one'])
   })
@@ -388,8 +461,18 @@ describe('stomp-broker store', () => {
       expect([code, stderr]).toEqual([65, expect.stringMatching(sentence)])
       expect(existsSync(join(folder, 'new'))).toBe(false)
     }
-    const missing = await shell.run(['store', 'import', '--data-dir', folder, '--in', join(folder, 'nowhere')])
-    expect([missing.code, missing.stderr]).toEqual([65, expect.stringMatching(/nowhere cannot be read: ENOENT/)])
+    const missing = await shell.run([
+      'store',
+      'import',
+      '--data-dir',
+      folder,
+      '--in',
+      join(folder, 'nowhere'),
+    ])
+    expect([missing.code, missing.stderr]).toEqual([
+      65,
+      expect.stringMatching(/nowhere cannot be read: ENOENT/),
+    ])
   })
 
   test('export does not write over a file, and says when nobody reads it', async ({ shell, folder }) => {
@@ -401,12 +484,18 @@ describe('stomp-broker store', () => {
     const text = readFileSync(file, 'utf8')
     expect(text).toBe(await exported(shell, join(folder, 'data')))
     const again = await shell.run([...args, '--out', file])
-    expect([again.code, again.stderr]).toEqual([74, `error: ${file} is there already; choose another --out.\n`])
+    expect([again.code, again.stderr]).toEqual([
+      74,
+      `error: ${file} is there already; choose another --out.\n`,
+    ])
     expect(readFileSync(file, 'utf8')).toBe(text)
     const run = shell.start(args)
     run.deafen()
     const { code, stderr } = await run.ended
-    expect([code, stderr]).toEqual([74, expect.stringMatching(/could not be written, and is not whole: .*EPIPE/)])
+    expect([code, stderr]).toEqual([
+      74,
+      expect.stringMatching(/could not be written, and is not whole: .*EPIPE/),
+    ])
   })
 })
 
@@ -438,7 +527,9 @@ describe('stomp-broker store, of a damaged store', () => {
     expect(saved.stderr).toMatch(/ is damaged: .*11 messages could be read, 1 message could not\.\n$/)
     expect(await inspect(shell, old)).toMatchObject({ code: 74, lost: 1 })
     const { stdout } = await shell.run(['store', 'inspect', '--data-dir', old])
-    expect(stdout).toMatch(/Damage {4}in 2 places; 10 messages could be read, 1 message could not\n {12}the record [0-9a-f]+ of messages/)
+    expect(stdout).toMatch(
+      /Damage {4}in 2 places; 10 messages could be read, 1 message could not\n {12}the record [0-9a-f]+ of messages/,
+    )
     expect(stdout).toMatch(/\/queue\/work has 6 messages of \d+ bytes, and should have 7 of/)
     expect((await shell.run(['store', 'compact', '--data-dir', old])).code).toBe(74)
 

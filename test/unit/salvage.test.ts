@@ -1,4 +1,4 @@
-import { mkdirSync, mkdtempSync, readFileSync, rmSync, truncateSync, writeFileSync } from 'node:fs'
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeAll, expect, test } from 'vitest'
@@ -37,7 +37,15 @@ function lineOf(number: number): string {
   const queue = `/queue/${number % 3}`
   const body = `${number} `.repeat(number % 100 === 0 ? 3_000 : 5)
   const headers = [['number', String(number)]]
-  return JSON.stringify({ type: 'message', queue, id: `id-${number}`, kind: 'queue', destination: queue, headers, body })
+  return JSON.stringify({
+    type: 'message',
+    queue,
+    id: `id-${number}`,
+    kind: 'queue',
+    destination: queue,
+    headers,
+    body,
+  })
 }
 
 beforeAll(async () => {
@@ -79,7 +87,10 @@ interface Saved {
 async function saved(path: string): Promise<Saved> {
   const store = await Export.open(path)
   try {
-    const all = [...store.lines()].map((text) => ({ text, ...(JSON.parse(text) as { type: string; id: string }) }))
+    const all = [...store.lines()].map((text) => ({
+      text,
+      ...(JSON.parse(text) as { type: string; id: string }),
+    }))
     expect([all[0]?.type, all.at(-1)?.type]).toEqual(['store', 'end'])
     return { lines: all.filter(({ type }) => type === 'message'), lost: store.lost, damages: store.damages }
   } finally {
@@ -109,9 +120,13 @@ test('reads what the library wrote', async () => {
   const file = new DataFile(join(whole, 'data.mdb'), options.warn)
   const store = await Store.open(whole, options)
   try {
-    const of = (queue: number): (readonly [number, Buffer])[] => [...store.messages(queue, 0, 2 ** 47, Infinity)]
+    const of = (queue: number): (readonly [number, Buffer])[] => [
+      ...store.messages(queue, 0, 2 ** 47, Infinity),
+    ]
     const read = [...file.records('messages', options.warn)]
-    expect(read.map(({ value }) => value)).toEqual([1, 2, 3].flatMap((queue) => of(queue).map(([, value]) => value)))
+    expect(read.map(({ value }) => value)).toEqual(
+      [1, 2, 3].flatMap((queue) => of(queue).map(([, value]) => value)),
+    )
     expect(file.bytes).toEqual(store.bytes)
   } finally {
     file.close()
@@ -145,7 +160,9 @@ test('whatever is changed, what is saved is what it was', async () => {
   for (let round = 0; round < 150; round++) {
     const file = Buffer.from(data)
     for (let count = random(20); count >= 0; count--) file[random(data.length)] = random(256)
-    const { lost, missing, damages } = await save(round % 3 === 0 ? file.subarray(0, random(data.length)) : file)
+    const { lost, missing, damages } = await save(
+      round % 3 === 0 ? file.subarray(0, random(data.length)) : file,
+    )
     if (missing > 0) expect([round, lost !== 0, damages.length > 0]).toEqual([round, true, true])
   }
 }, 60_000)
