@@ -1,6 +1,7 @@
 import type { Socket } from 'node:net'
 import type { Payload, Wire } from '../model/wire.ts'
 import { copyOf, put } from '../protocol/bytes.ts'
+import type { Place } from './admission.ts'
 import { newId } from './id.ts'
 import { ALONE, isLent, Memory } from './memory.ts'
 
@@ -339,13 +340,17 @@ export abstract class GatheringConnection implements Connection {
 export abstract class SocketConnection extends GatheringConnection {
   protected readonly socket: Socket
   private readonly transport: string
+  /** To be left once, when the socket is gone. */
+  private place: Place | undefined
   /** Hears when the system takes bytes again; most never need it. */
   private listens = false
 
-  constructor(transport: string, socket: Socket) {
+  constructor(transport: string, socket: Socket, place: Place | undefined) {
     super()
     this.socket = socket
     this.transport = transport
+    this.place = place
+    place?.enter()
     // Finds dead peers among those that agreed on no heart-beat.
     socket.setKeepAlive(true, KEEP_ALIVE)
     socket.setNoDelay(true)
@@ -358,6 +363,12 @@ export abstract class SocketConnection extends GatheringConnection {
 
   get received(): number {
     return this.socket.bytesRead
+  }
+
+  protected override ended(): void {
+    this.place?.leave()
+    this.place = undefined
+    super.ended()
   }
 
   protected pending(): number {
