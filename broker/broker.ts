@@ -67,6 +67,8 @@ const GOODBYE = [1001, 'the broker is shutting down'] as const
 const HTTP_GRACE = 500
 /** Milliseconds a TLS handshake may take, and so hold up `close`. */
 const HANDSHAKE_TIMEOUT = 5_000
+/** Sockets beyond the connections: those that have not said yet what they are, that fetch a page, or hear a refusal. */
+const SPARE_SOCKETS = 1_000
 /** Milliseconds of silence after which a socket on the port of HTTP is left to node:http, and between its looks for requests that take too long. */
 const SILENCE = 1_000
 
@@ -121,8 +123,9 @@ export class Broker {
       serveTcp(this.tls, 'tls', accept, admission)
     }
     // A session of SockJS over HTTP has one to hear with and one to speak with.
-    boundSockets(this.http, 2 * settings.maxConnections, warn)
-    for (const server of [this.tcp, this.tls]) if (server) boundSockets(server, settings.maxConnections, warn)
+    boundSockets(this.http, 2 * settings.maxConnections + SPARE_SOCKETS, warn)
+    for (const server of [this.tcp, this.tls])
+      if (server) boundSockets(server, settings.maxConnections + SPARE_SOCKETS, warn)
   }
 
   /** Starts listening. Rejects with the system's error, EADDRINUSE for example, and then holds no port. */

@@ -89,18 +89,15 @@ class Network implements Place {
   }
 }
 
-/** Sockets beyond the connections: those that have not said yet what they are, that fetch a page, or hear a refusal. */
-const SPARE_SOCKETS = 1_000
-
 /**
  * Bounds the sockets of a server, whatever comes over them. Past the bound the system's accept is
- * all that a peer gets: a word to each would be what a flood is for.
+ * all that a peer gets: an answer to each is what a flood would live on.
  */
 export function boundSockets(server: Server, most: number, warn: (warning: string) => void): void {
-  server.maxConnections = most + SPARE_SOCKETS
-  server.once('drop', () =>
-    warn(`There are ${most + SPARE_SOCKETS} sockets on a port; more are dropped (limit max-connections).`),
-  )
+  server.maxConnections = most
+  server.once('drop', () => {
+    warn(`A port has no more than ${most} sockets, as max-connections wants it; further ones are being dropped.`)
+  })
 }
 
 const MAPPED = '::ffff:'
