@@ -60,6 +60,11 @@ const SOCKJS_RESPONSE_LIMIT = 128 * 1024
  * short string is made in one piece, and ids are made all the time.
  */
 const RUN = 6
+/**
+ * Bytes of a message before the client is connected, in CONNECTs as long as may be: the JSON of
+ * SockJS makes of a character up to six, and some clients write more behind CONNECT at once.
+ */
+const EARLY = 8
 /** Distinct warnings that are logged. */
 const MAX_TOLD = 1_000
 const GOODBYE = [1001, 'the broker is shutting down'] as const
@@ -230,12 +235,14 @@ export class Broker {
       const refusal = refuseOrigin(request.headers.origin, request, rules)
       return refusal && this.tell(refusal)
     }
+    const maxEarly = EARLY * settings.maxConnectBytes
     const sockJs = new SockJs({
       endpoints: settings.endpoints,
       refuse,
       frameAncestors: frameAncestors(rules),
       baseUrl: settings.sockjsBaseUrl,
       maxBatch: settings.sockjsMaxBatch,
+      maxEarly,
       heartbeat: SOCKJS_HEARTBEAT,
       disconnectDelay: SOCKJS_DISCONNECT_DELAY,
       responseLimit: SOCKJS_RESPONSE_LIMIT,
@@ -261,6 +268,7 @@ export class Broker {
       },
       // A frame over its limit is to be answered with an ERROR, so the message that holds it must come through.
       maxMessage: 2 * settings.maxFrame,
+      maxEarly,
       compression: settings.compression,
       finishCut: settings.acceptCutFrames,
     })

@@ -143,6 +143,33 @@ describe('invariant 9: every limit of a frame, met exactly and crossed by one', 
       }
     })
 
+    test('a WebSocket message may have eight times as many until then; a larger one gets 1009', async () => {
+      const message = connect(200).padEnd(1_600, '\n')
+      const client = await RawClient.webSocket(broker.webSocketUrl)
+      client.raw(message)
+      await client.next('CONNECTED')
+      client.raw(`${message}\n`.replace('CONNECT', 'UNSUBSCRIBE').replace('a:', 'id:'))
+      await client.sync()
+      client.destroy()
+      const over = await RawClient.webSocket(broker.webSocketUrl)
+      over.raw(`${message}\n`)
+      expect((await over.closed).code).toBe(1009)
+      expect(over.frames).toEqual([])
+    })
+
+    test('so may a SockJS POST', async () => {
+      const own = await startBroker({ maxConnectBytes: 200 })
+      const post = (path: string, body = ''): Promise<Response> =>
+        fetch(`${own.sockJsUrl}/000/early/${path}`, { method: 'POST', body })
+      await post('xhr')
+      const refused = await post('xhr_send', '["\\n"]'.padEnd(1_601))
+      expect([refused.status, await refused.text()]).toEqual([413, expect.stringContaining('1600 bytes')])
+      expect((await post('xhr_send', '["CONNECT\\n\\n\\u0000"]'.padEnd(1_600))).status).toBe(204)
+      expect(await (await post('xhr')).text()).toContain('CONNECTED')
+      expect((await post('xhr_send', '["\\n"]'.padEnd(1_000_000))).status).toBe(204)
+      await own.close()
+    })
+
     test('one who has connected may say more', async () => {
       const client = await RawClient.connected(broker)
       client.raw('\n'.repeat(2_000))

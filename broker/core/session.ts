@@ -271,6 +271,7 @@ export class Session implements Receiver, InboxHost, RosterHost, Ticking {
     })
     this.version = version
     this.inbox.speak(version)
+    this.connection.trust()
     this.state = 'connected'
     const connected: [string, string][] = [
       ['version', version],

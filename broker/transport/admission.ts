@@ -96,7 +96,9 @@ class Network implements Place {
 export function boundSockets(server: Server, most: number, warn: (warning: string) => void): void {
   server.maxConnections = most
   server.once('drop', () => {
-    warn(`A port has no more than ${most} sockets, as max-connections wants it; further ones are being dropped.`)
+    warn(
+      `A port has no more than ${most} sockets, as max-connections wants it; further ones are being dropped.`,
+    )
   })
 }
 

@@ -41,6 +41,8 @@ export interface Connection {
   send(payload: Payload): boolean
   /** Asks for a sign of life that even a sleeping browser tab gives; nothing where the transport has none. */
   ping(): void
+  /** The peer has connected: more may be kept for it from now on. */
+  trust(): void
   /** Stops the transport's own keep-alive frames (SockJS `h`), because STOMP heart-beats were agreed on. */
   quiet(): void
   /** Stops reading from the peer; what it goes on to send waits in the network. */
@@ -247,6 +249,7 @@ export abstract class GatheringConnection implements Connection {
   abstract terminate(): void
 
   ping(): void {}
+  trust(): void {}
   quiet(): void {}
 
   get buffered(): number {

@@ -231,7 +231,7 @@ export class SockJs {
       refused = true
       connection.room += size
       size = chunks.length = 0
-      const { maxBatch } = this.options
+      const { maxBatch } = connection
       answer(response, 413, `The messages sent at a time may have ${maxBatch} bytes in all, these have more.`)
     }
     if (Number(request.headers['content-length'] ?? 0) > connection.room) refuse()

@@ -64,6 +64,10 @@ export class WebSocketConnection extends SocketConnection implements Listener {
     this.channel.ping()
   }
 
+  override trust(): void {
+    this.channel.trust()
+  }
+
   pause(): void {
     this.channel.pause()
   }
@@ -114,6 +118,8 @@ export interface WebSocketsOptions {
   sockJs(socket: Socket, channel: Channel, place: Place): void
   /** Bytes of one WebSocket message, inflated. */
   maxMessage: number
+  /** The same before the client has connected. */
+  maxEarly: number
   /** Agree to permessage-deflate. */
   compression: boolean
   /** Accept STOMP frames whose NUL was cut off at the end of a WebSocket message. */
@@ -193,7 +199,9 @@ export class WebSockets {
         (chosen === false ? '\r\n' : `Sec-WebSocket-Protocol: ${chosen}\r\n\r\n`),
       'latin1',
     )
-    this.begin(route, socket, new PlainChannel(socket, head, this.options.maxMessage), plainWires, place)
+    const { maxMessage, maxEarly } = this.options
+    const channel = new PlainChannel(socket, head, maxMessage, Math.min(maxEarly, maxMessage))
+    this.begin(route, socket, channel, plainWires, place)
   }
 
   /** Undefined where there is no room for it, and the peer has been told. */

@@ -226,6 +226,7 @@ async function service(kind: 'echo' | 'close'): Promise<number> {
     frameAncestors: '*',
     baseUrl: '',
     maxBatch: 1024 * 1024,
+    maxEarly: Infinity,
     heartbeat: 25_000,
     disconnectDelay: 5_000,
     responseLimit: 4096,

@@ -97,6 +97,7 @@ async function start(options: Partial<SockJsOptions> = {}): Promise<Broker> {
     frameAncestors: `'self' ${ORIGIN}`,
     baseUrl: '',
     maxBatch: 4 * MiB,
+    maxEarly: Infinity,
     heartbeat: 25_000,
     disconnectDelay: 5_000,
     responseLimit: 128 * 1024,
