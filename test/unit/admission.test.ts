@@ -61,6 +61,16 @@ test('places are counted in all and by network, each for itself', () => {
   ])
 })
 
+test('a network that nobody is left of is forgotten', () => {
+  const admission = new Admission({ maxConnections: 4, maxConnectionsPerAddress: 2 }, () => {})
+  const places = [entered(admission, '192.0.2.1'), entered(admission, '192.0.2.1')]
+  for (const place of places) {
+    expect(place).toBe(places[0])
+    place.leave()
+  }
+  expect(admission.place(from('192.0.2.1'))).not.toBe(places[0])
+})
+
 test('where no address may have fewer than all, none is asked for', () => {
   const admission = new Admission({ maxConnections: 1, maxConnectionsPerAddress: 1 }, () => {})
   const socket = {
