@@ -36,19 +36,25 @@ afterAll(async () => {
   await rm(folder, { recursive: true })
 })
 
+/** The end of a connection, whatever it was like. */
+function gone(socket: Socket): Promise<void> {
+  socket.on('error', () => {})
+  if (socket.listenerCount('data') === 0) socket.resume()
+  return new Promise((resolve) => socket.once('close', () => resolve()))
+}
+
 /** Writes `first` at once and the rest a byte at a time. What the broker says until it ends the connection. */
 async function trickle(socket: Socket, rest: string | Buffer, first: string | Buffer = ''): Promise<string> {
   const bytes = Buffer.from(rest)
   let said = ''
   socket.on('data', (chunk: Buffer) => (said += chunk.toString('latin1')))
-  socket.on('error', () => {})
   if (first.length > 0) socket.write(first)
   let at = 0
   const timer = setInterval(() => {
     if (at === bytes.length) throw new Error('all of it was said, and nobody minded')
-    socket.write(bytes.subarray(at, ++at))
+    if (socket.writable) socket.write(bytes.subarray(at, ++at))
   }, DROP)
-  await once(socket, 'close')
+  await gone(socket)
   clearInterval(timer)
   return said
 }
@@ -76,8 +82,7 @@ describe.concurrent.each([
 ])('on the port of %s', (_kind, arrive) => {
   test('a socket that says nothing', async () => {
     const socket = await arrive()
-    socket.resume()
-    await once(socket, 'close')
+    await gone(socket)
   })
 
   test('the head of a request', async () => {
@@ -153,7 +158,7 @@ describe.concurrent.each([
     const socket = await arrive()
     let said = ''
     socket.on('data', (chunk: Buffer) => (said += chunk.toString()))
-    await once(socket, 'close')
+    await gone(socket)
     expect(said).toContain('CONNECT took too long')
   })
 
@@ -188,9 +193,7 @@ describe('a TLS handshake', () => {
   ])('on the port of %s', (_kind, arrive) => {
     test('that never begins', async () => {
       const socket = await arrive()
-      socket.on('error', () => {})
-      socket.resume()
-      await once(socket, 'close')
+      await gone(socket)
     })
 
     test('that trickles', async () => {
@@ -199,10 +202,8 @@ describe('a TLS handshake', () => {
 
     test('that hangs in its middle', async () => {
       const socket = await arrive()
-      socket.on('error', () => {})
-      socket.resume()
       socket.write(await hello())
-      await once(socket, 'close')
+      await gone(socket)
     })
   })
 })
@@ -211,8 +212,7 @@ test('who is in, and silent, stays', async () => {
   const client = await RawClient.connected(broker)
   const tcp = await RawClient.tcpConnected(broker)
   const silent = await open(broker.port)
-  silent.resume()
-  await once(silent, 'close')
+  await gone(silent)
   await Promise.all([client.sync(), tcp.sync()])
   client.destroy()
   tcp.destroy()

@@ -39,8 +39,8 @@ export interface Connection {
   flush(): void
   /** Accepts a rendered payload. False above high water; the Receiver hears `drain` once it is over. Never throws. */
   send(payload: Payload): boolean
-  /** Asks for a sign of life that even a sleeping browser tab gives; nothing where the transport has none. */
-  ping(): void
+  /** Asks for a sign of life that even a sleeping browser tab gives. False where the transport has none. */
+  ping(): boolean
   /** The peer has connected: more may be kept for it from now on. */
   trust(): void
   /** Stops the transport's own keep-alive frames (SockJS `h`), because STOMP heart-beats were agreed on. */
@@ -62,6 +62,8 @@ export interface Receiver {
   full(waiting: number): void
   /** It is below high water again. */
   drain(): void
+  /** The peer says nothing more, but still reads: `close` is to be called when it has been told everything. */
+  left(): void
   closed(): void
 }
 
@@ -76,7 +78,11 @@ const EARLY_FLUSH = 64 * 1024
 const LARGE_PIECE = 16 * 1024
 /** Milliseconds a peer gets to follow a close. */
 const CLOSE_GRACE = 5_000
-/** Milliseconds of silence before the system probes whether the peer is there. */
+/**
+ * Milliseconds of silence before the system probes whether the peer's machine is there: ten times, a
+ * second apart. A peer that was sent something is given up when that was not acknowledged for long,
+ * on Linux for a quarter of an hour.
+ */
 const KEEP_ALIVE = 60_000
 
 /**
@@ -235,7 +241,7 @@ export abstract class GatheringConnection implements Connection {
   private joined: Company | undefined
   private unsent = 0
   private pressed = false
-  private closing = false
+  protected closing = false
   private deadline: NodeJS.Timeout | undefined
 
   /** Bytes handed over that the system has not taken. */
@@ -248,7 +254,10 @@ export abstract class GatheringConnection implements Connection {
   abstract resume(): void
   abstract terminate(): void
 
-  ping(): void {}
+  ping(): boolean {
+    return false
+  }
+
   trust(): void {}
   quiet(): void {}
 
@@ -318,7 +327,12 @@ export abstract class GatheringConnection implements Connection {
     this.finish(code, reason)
   }
 
-  /** To be called when the peer begins to leave: its session ends now, though the socket may take a while. */
+  /** To be called when the peer has stopped writing, and still reads. */
+  protected fellSilent(): void {
+    if (!this.closing) this.receiver?.left()
+  }
+
+  /** To be called when the peer begins to leave, and listens no more: its session ends now, though the socket may take a while. */
   protected left(): void {
     const receiver = this.receiver
     this.receiver = undefined
@@ -354,7 +368,7 @@ export abstract class SocketConnection extends GatheringConnection {
     this.transport = transport
     this.place = place
     place?.enter()
-    // Finds dead peers among those that agreed on no heart-beat.
+    // Finds dead peers among those that agreed on no heart-beat and have no pings.
     socket.setKeepAlive(true, KEEP_ALIVE)
     socket.setNoDelay(true)
   }
