@@ -29,8 +29,14 @@ interface Job {
   /** Where its part of the batch lies. */
   readonly from: number
   readonly to: number
-  /** What its part adds. */
-  readonly added: readonly (readonly [Shelf, number])[]
+  /** What its part changes on the shelves. */
+  readonly changes: readonly Change[]
+}
+
+interface Change {
+  readonly shelf: Shelf
+  readonly size: number
+  readonly gone: boolean
 }
 
 /**
@@ -43,7 +49,7 @@ export class Journal {
   private taken = 0
   private batch = new Batch()
   private jobs: Job[] = []
-  private added: (readonly [Shelf, number])[] | undefined
+  private changes: Change[] | undefined
   private readonly dirty = new Set<Shelf>()
   private spare: Buffer | undefined
   private writing = false
@@ -76,11 +82,11 @@ export class Journal {
   /** A job: what it writes, what it does when that is on disk, and what else if it never will be. */
   submit(write: () => void, apply: () => void, refuse?: (error: StompError) => void): void {
     const from = this.batch.length
-    const added: (readonly [Shelf, number])[] = []
-    this.added = added
+    const changes: Change[] = []
+    this.changes = changes
     write()
-    this.added = undefined
-    this.jobs.push({ apply, refuse, from, to: this.batch.length, added })
+    this.changes = undefined
+    this.jobs.push({ apply, refuse, from, to: this.batch.length, changes })
     this.plan()
   }
 
@@ -131,7 +137,7 @@ export class Journal {
     const place = due > 0 ? key + DELAYED : key
     this.batch.put('messages', messageKey(shelf.number, place), new Draft(message, due, until))
     shelf.add(message.size)
-    this.added?.push([shelf, message.size])
+    this.changes?.push({ shelf, size: message.size, gone: false })
     this.touch(shelf)
     return place
   }
@@ -142,6 +148,7 @@ export class Journal {
     this.batch.remove('messages', place)
     if (tried) this.batch.remove('attempts', place)
     shelf.subtract(size)
+    this.changes?.push({ shelf, size, gone: true })
     this.touch(shelf)
   }
 
@@ -271,7 +278,10 @@ export class Journal {
         rest.copy(ops.subarray(job.from, job.to))
         moved.push({ ...job, from, to: rest.length })
       } else {
-        for (const [shelf, size] of job.added) shelf.subtract(size)
+        for (const { shelf, size, gone } of job.changes) {
+          if (gone) shelf.add(size)
+          else shelf.subtract(size)
+        }
       }
     }
     rest.copy(ops.subarray(at))
