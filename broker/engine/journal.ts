@@ -60,6 +60,8 @@ export class Journal {
   private applying = false
   private queues: number
   private failure: StompError | undefined
+  /** Shelves whose messages are handed out although nothing can be written. */
+  private readonly loose = new Set<Shelf>()
   private readonly idle: (() => void)[] = []
   private readonly warn: (text: string) => void
 
@@ -305,7 +307,10 @@ export class Journal {
       this.warn(`Nothing can be written to ${this.store.folder.path}: ${reason.message}`)
     this.failure = reason
     // Better a message that comes again without a word than none.
-    for (const shelf of shelves) shelf.assure(Infinity)
+    for (const shelf of shelves) {
+      this.loose.add(shelf)
+      shelf.assure(Infinity)
+    }
     this.rest()
     this.retry = setTimeout(() => {
       this.retry = undefined
@@ -316,6 +321,8 @@ export class Journal {
   private recover(): void {
     if (this.failure === undefined) return
     this.failure = undefined
+    for (const shelf of this.loose) shelf.tighten()
+    this.loose.clear()
     this.warn(`${this.store.folder.path} can be written to again.`)
   }
 
