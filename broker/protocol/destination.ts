@@ -120,7 +120,7 @@ export class Destinations {
     }
     // Only its maker may read a reply queue; everybody else may send to it.
     if (address.temporary) return { kind: 'reply', shown: address.name }
-    if (!pattern) return { ...address, interest: address.name }
+    if (!pattern) return heard(address, address.name)
     if (address.kind === 'queue')
       throw noPattern(name, 'Wildcards on queues are not supported, they are for topics')
     if (address.name.startsWith('/exchange/amq.direct/'))
@@ -129,7 +129,7 @@ export class Destinations {
         'A direct exchange routes by the exact key, wildcards are for /exchange/amq.topic/',
       )
     const dotted = name.startsWith('/exchange/')
-    return { ...address, interest: parsePattern(address.name, dotted ? '.' : this.rules.separator) }
+    return heard(address, parsePattern(address.name, dotted ? '.' : this.rules.separator))
   }
 
   /** What a SEND to one destination names, whatever commas are in it. */
@@ -212,6 +212,11 @@ const reserved: ReadonlySet<string> = new Set([
 
 function topic(name: string, shown = name): Destination {
   return { kind: 'topic', name, shown, temporary: false }
+}
+
+/** Written out: of what `...` copies V8 makes a class for each object, which takes more than the object itself. */
+function heard({ kind, name, shown, temporary }: Destination, interest: Interest): Subscribed {
+  return { kind, name, shown, temporary, interest }
 }
 
 /** RabbitMQ's exchanges: the ones everybody has are other names of topics, the rest are topics of their own. */
