@@ -19,7 +19,13 @@ export function banner(addresses: Addresses, settings: Settings, startup: number
     ...addresses.sockJs.flatMap((url) => link('SockJS', url)),
     ...link('TCP', addresses.tcp),
     ...link('TLS', addresses.tls),
-    row(' ', 'Storage', 'in memory: what is queued is gone after a restart'),
+    row(
+      ' ',
+      'Storage',
+      settings.dataDir === ''
+        ? 'in memory: what is queued is gone after a restart; --data-dir keeps it'
+        : `in ${settings.dataDir}: ${settings.persistent ? 'all messages are' : 'what is sent with persistent:true is'} kept over restarts`,
+    ),
     row(
       ' ',
       'Access',

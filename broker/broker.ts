@@ -4,21 +4,28 @@ import { createServer as createHttpsServer } from 'node:https'
 import { createRequire } from 'node:module'
 import { createServer as createTcpServer, type AddressInfo, type Server, type Socket } from 'node:net'
 import { createSecureContext, createServer as createTlsServer } from 'node:tls'
+import { resolve } from 'node:path'
+import { setTimeout as sleep } from 'node:timers/promises'
 import { getSystemErrorMap } from 'node:util'
 import type { Logger } from 'pino'
 import { Apps, type AppRules } from './core/app.ts'
 import { Hub } from './core/hub.ts'
 import { Ticker } from './core/heartbeat.ts'
+import { Leniency } from './core/leniency.ts'
+import { Pressure } from './core/pressure.ts'
+import { Rounds } from './core/rounds.ts'
 import { Session, type SessionHost } from './core/session.ts'
 import { Turns } from './core/turns.ts'
+import { inWaves } from './core/waves.ts'
 import type { Engine, QueueInfo } from './engine/engine.ts'
-import { LocalEngine } from './engine/local.ts'
+import { LocalEngine, type Keeping } from './engine/local.ts'
+import { Store } from './engine/store.ts'
 import { createLog } from './log.ts'
 import { MessageIds } from './model/message.ts'
 import { Stats } from './model/stats.ts'
 import { isLocal, OptionsError, readOptions, type BrokerOptions, type Settings } from './options.ts'
 import { pages } from './pages.ts'
-import { destinationRules, engineSettings } from './policies.ts'
+import { destinationRules, engineSettings, slowPolicies } from './policies.ts'
 import { Destinations } from './protocol/destination.ts'
 import { Habits } from './protocol/head.ts'
 import { Arrivals, type Handshake } from './transport/arrivals.ts'
@@ -61,11 +68,24 @@ const SOCKJS_RESPONSE_LIMIT = 128 * 1024
 const RUN = 6
 /** Distinct warnings that are logged. */
 const MAX_TOLD = 1_000
-const GOODBYE = [1001, 'the broker is shutting down'] as const
-/** Milliseconds that HTTP answers under way get when all sessions are gone. */
+/** What clients are told at the end: a WebSocket close code and its reason. */
+type Goodbye = readonly [code: number, reason: string]
+const GONE: Goodbye = [1001, 'the broker is shutting down']
+const RESTARTING: Goodbye = [1012, 'the broker is restarting, reconnect in a moment']
+/** Milliseconds that HTTP answers under way get when all sessions are gone, and that clients who poll get to ask once more. */
 const HTTP_GRACE = 500
+/** Milliseconds between two looks at whether they have. */
+const HTTP_GRAIN = 20
 /** Milliseconds a TLS handshake may take, and so hold up `close`. */
 const HANDSHAKE_TIMEOUT = 5_000
+
+export interface CloseOptions {
+  /**
+   * Clients hear that the broker will be back (close code 1012) rather than that it is gone (1001).
+   * By default what the option `stopCode` says, and 1001 where it says nothing.
+   */
+  readonly restarting?: boolean
+}
 
 /**
  * A broker, wired and not yet listening. `createBroker` makes one.
@@ -77,23 +97,31 @@ export class Broker {
   private readonly engine: Engine
   private readonly ids = new MessageIds(newId().slice(0, RUN))
   private readonly hub: Hub
+  private readonly pressure: Pressure
   private readonly ticker = new Ticker()
   private readonly sessions = new Set<Session>()
   private readonly http: HttpServer
   private readonly arrivals: Arrivals
   private readonly sockJs: SockJs
+  private readonly webSockets: WebSockets
   private readonly tcp: Server | undefined
   private readonly tls: Server | undefined
   private readonly told = new Set<string>()
   private closing: Promise<void> | undefined
+  /** What to tell clients, once the broker has begun to close. */
+  private goodbye: Goodbye | undefined
   private allGone: (() => void) | undefined
 
   /** `engine` is for tests of the broker itself; the default keeps messages in memory. */
   constructor(options: BrokerOptions, log?: Logger, engine?: Engine) {
     const settings = (this.settings = readOptions(options))
     this.log = log ?? createLog(settings.logLevel)
-    this.engine = engine ?? new LocalEngine(engineSettings(settings), this.stats)
-    this.hub = new Hub(this.engine, this.ids)
+    this.engine = engine ?? new LocalEngine(engineSettings(settings), this.stats, this.keeping())
+    this.pressure = new Pressure(settings, this.stats)
+    const judge = slowPolicies(settings)
+    const leniency = judge && new Leniency(judge, settings, this.stats, this.log, this.pressure)
+    this.hub = new Hub(this.engine, this.ids, leniency)
+    this.ticker.add(new Rounds(this.sessions, this.pressure, settings.pingInterval))
     const accept = this.acceptor()
     const certificate = readCertificate(settings)
     this.http = certificate ? createHttpsServer(certificate) : createHttpServer()
@@ -103,6 +131,7 @@ export class Broker {
     this.http.maxHeadersCount = 0
     const { sockJs, webSockets } = this.serveHttp(accept)
     this.sockJs = sockJs
+    this.webSockets = webSockets
     const arrival = certificate ? 'secureConnection' : 'connection'
     this.arrivals = new Arrivals(this.http, arrival, (...request) => webSockets.answer(...request))
     if (settings.tcpPort !== undefined) {
@@ -139,29 +168,69 @@ export class Broker {
   }
 
   /**
-   * Stops accepting, hands over what was accepted, tells every client (1001), and ends the
-   * connections of those that do not follow within five seconds.
+   * Stops accepting, finishes what was accepted, tells every client, the many one after another
+   * (option `stopSpread`), and resolves when all is as durable as the engine makes it. Those who
+   * are not told yet are served as ever. Connections that are left after `stopTimeout` are cut.
    */
-  close(): Promise<void> {
-    return (this.closing ??= this.stop())
+  close({ restarting = this.settings.stopCode === 'restart' }: CloseOptions = {}): Promise<void> {
+    return (this.closing ??= this.stop(restarting ? RESTARTING : GONE))
   }
 
-  private async stop(): Promise<void> {
+  private async stop(goodbye: Goodbye): Promise<void> {
+    const { stopSpread, stopTimeout } = this.settings
+    this.goodbye = goodbye
     this.arrivals.close()
-    const stopped = [this.http, this.tcp, this.tls].map((server) => stop(server))
-    const gone = new Promise<void>((resolve) => (this.allGone = resolve))
-    // Everybody's last frames first: they may be for a session that comes later.
-    for (const session of this.sessions) session.finishInput()
-    for (const session of this.sessions) session.shutdown(...GOODBYE)
-    if (this.sessions.size > 0) await gone
+    this.webSockets.close()
+    this.sockJs.stop()
+    const stopped = [this.tcp, this.tls].map((server) => stop(server))
+    // Each request of a SockJS client may come with a connection of its own.
+    const polled = this.sockJs.busy
+    if (!polled) stopped.push(stop(this.http))
+    let late = false
+    let timer: NodeJS.Timeout | undefined
+    const deadline = new Promise<void>((resolve) => {
+      timer = setTimeout(() => {
+        late = true
+        this.cut()
+        resolve()
+      }, stopTimeout)
+    })
+    await inWaves(this.sessions, stopSpread, (wave) => dismiss(wave, goodbye))
+    await this.gone()
+    for (let left = HTTP_GRACE; left > 0 && !late && this.sockJs.busy; left -= HTTP_GRAIN) {
+      await sleep(HTTP_GRAIN)
+    }
     this.sockJs.close()
+    if (polled) stopped.push(stop(this.http))
     this.http.closeIdleConnections()
     // What is being answered gets a moment.
     const impatience = setTimeout(() => this.http.closeAllConnections(), HTTP_GRACE)
-    await Promise.all(stopped)
+    await Promise.race([Promise.all(stopped), deadline])
     clearTimeout(impatience)
+    clearTimeout(timer)
+    // Who arrived since, over a handshake that took its time.
+    this.cut()
+    await this.gone()
     this.ticker.close()
     await this.engine.close()
+  }
+
+  /** Where what is persistent is kept; undefined for nowhere. */
+  private keeping(): Keeping | undefined {
+    const { dataDir } = this.settings
+    if (dataDir === '') return undefined
+    const warn = (text: string): void => this.log.warn(text)
+    return { open: () => Store.open(resolve(dataDir), { version: VERSION, warn }), warn }
+  }
+
+  /** Ends all connections at once. */
+  private cut(): void {
+    for (const { connection } of this.sessions) connection.terminate()
+    this.http.closeAllConnections()
+  }
+
+  private async gone(): Promise<void> {
+    while (this.sessions.size > 0) await new Promise<void>((resolve) => (this.allGone = resolve))
   }
 
   private acceptor(): Accept {
@@ -175,6 +244,7 @@ export class Broker {
       destinations,
       apps: readApps(settings.app, destinations),
       ticker: this.ticker,
+      pressure: this.pressure,
       turns: new Turns(),
       habits: new Habits(),
       stats,
@@ -183,6 +253,7 @@ export class Broker {
       tell: (warning) => void this.tell(warning),
       closed: (session) => {
         this.sessions.delete(session)
+        this.pressure.forget(session)
         stats.connections--
         if (this.sessions.size === 0) this.allGone?.()
       },
@@ -192,7 +263,7 @@ export class Broker {
       this.sessions.add(session)
       stats.connections++
       // It was on its way in when the broker began to close.
-      if (this.closing) session.shutdown(...GOODBYE)
+      if (this.goodbye) session.shutdown(...this.goodbye)
       if (this.log.isLevelEnabled('debug')) {
         const { transport, address } = connection.info
         this.log.debug(`${connection.id}: connected over ${transport} from ${address}`)
@@ -251,7 +322,9 @@ export class Broker {
     })
     const page = pages(settings.demo, settings.endpoints)
     http.on('request', (request, response) => {
-      if (!sockJs.handle(request, response)) page(request, response)
+      if (sockJs.handle(request, response)) return
+      if (this.goodbye === undefined) page(request, response)
+      else response.writeHead(503, { connection: 'close' }).end('The broker is shutting down.\n')
     })
     http.on('upgrade', (request, socket, head) => {
       const webSocket = request.method === 'GET' && request.headers.upgrade?.toLowerCase() === 'websocket'
@@ -285,6 +358,14 @@ export class Broker {
  */
 export function createBroker(options: BrokerOptions = {}, log?: Logger): Broker {
   return new Broker(options, log)
+}
+
+function dismiss(wave: readonly Session[], goodbye: Goodbye): void {
+  // Everybody's last frames first: they may be for a session that comes later.
+  for (const session of wave) session.finishInput()
+  // What one gives back is not to be handed to the next.
+  for (const session of wave) session.withdraw()
+  for (const session of wave) session.shutdown(...goodbye)
 }
 
 /**
@@ -350,7 +431,7 @@ function listenOn(server: Server, port: number, host: string): Promise<void> {
 
 function stop(server: Server | undefined): Promise<void> {
   if (!server?.listening) return Promise.resolve()
-  return new Promise((resolve) => server.close(() => resolve()))
+  return new Promise((done) => server.close(() => done()))
 }
 
 function portOf(server: Server): number {

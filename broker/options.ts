@@ -43,6 +43,15 @@ function address(help: string, standard: string): Row<string> {
     schema: v.pipe(v.string(message), v.nonEmpty(message)),
   }
 }
+function folder(help: string): Row<string> {
+  return {
+    kind: 'text',
+    default: '',
+    help,
+    value: 'folder',
+    schema: v.string('must be the path of a folder'),
+  }
+}
 function file(help: string): Row<string> {
   return { kind: 'text', default: '', help, value: 'file', schema: v.string('must be the path of a file') }
 }
@@ -110,6 +119,16 @@ const overflowRule = v.pipe(
   ),
 )
 
+const slowRule = v.pipe(
+  v.string(),
+  v.regex(
+    /^\/[^\s=]+=(disconnect|drop-oldest|keep-latest)$/,
+    not(
+      'must be a topic or pattern, = and disconnect, drop-oldest or keep-latest, such as /topic/logs.*=drop-oldest',
+    ),
+  ),
+)
+
 const appRules = v.record(
   v.string(),
   v.union(
@@ -174,12 +193,30 @@ export const rows = {
     'connection',
     'frame',
   ]),
+  /**
+   * Folder in which persistent messages, durable subscriptions, retained messages and dead letters
+   * outlive a restart and a crash. Default: none, all is in memory. Needs the package lmdb.
+   */
+  dataDir: folder('folder that keeps what is persistent over restarts and crashes'),
+  /** Messages are persistent unless they are sent with `persistent:false`. Default false. Needs `dataDir`. */
+  persistent: onOff('take all messages for persistent unless sent with persistent:false', false),
   /** Serve the chat demo at `/`. Default true. */
   demo: onOff('serve the chat demo at /', true),
   /** The `server` header of CONNECTED. Default true. */
   serverHeader: onOff('tell clients the version of the broker', true),
   /** `debug` tells of refused frames and more. Default `info`. */
   logLevel: choice('what to log', 'level', 'info', ['silent', 'error', 'warn', 'info', 'debug']),
+  /** What clients hear when the broker stops: that it restarts (close code 1012) or is gone (1001). Default `auto`: on SIGTERM the former, else the latter. */
+  stopCode: choice(
+    'what clients hear at the end, restart with close code 1012, gone with 1001, auto by the signal',
+    'code',
+    'auto',
+    ['auto', 'restart', 'gone'],
+  ),
+  /** Milliseconds over which more than 50 clients are told of the end; 0 for at once. Default 2000. */
+  stopSpread: integer('time over which many clients are told of the end, in ms; 0 for at once', 2_000, 0),
+  /** Milliseconds after which a stop waits for no client any more. Default 10000. */
+  stopTimeout: integer('how long clients may hold up the end, in ms', 10_000, 100),
 
   /** Milliseconds: the shortest heart-beat agreed to. Default 1000. */
   heartbeatMin: integer('shortest heart-beat agreed to, in ms', 1_000, 500),
@@ -187,6 +224,12 @@ export const rows = {
   heartbeatMax: integer('longest heart-beat agreed to, in ms', 60_000, 500),
   /** Milliseconds a client may live on WebSocket pongs alone. Default 600000: a sleeping browser tab stays. */
   heartbeatCeiling: integer('how long a client may live on pongs alone, in ms', 600_000),
+  /** Milliseconds of silence before a WebSocket client without heart-beats is pinged; after two pings without an answer its connection ends. Default 30000. */
+  pingInterval: integer(
+    'silence before a WebSocket client without heart-beats is pinged, in ms; two unanswered pings end it',
+    30_000,
+    500,
+  ),
   /** Milliseconds from the connection to the end of CONNECT. Default 10000, as RabbitMQ. */
   connectTimeout: integer('time to send CONNECT, in ms', 10_000, 100),
 
@@ -204,6 +247,20 @@ export const rows = {
   acceptCutFrames: onOff('accept frames whose NUL was cut off, as some React Native clients do', false),
   /** Bytes waiting for one client before it is ended as a slow consumer. Default 16 MiB. */
   sendBudget: bytes('bytes waiting for one client before it is disconnected as too slow', 16 * MIB, 64 * KIB),
+  /** Bytes waiting for all clients together before those for whom most waits are ended. Default 512 MiB. */
+  totalSendBudget: bytes(
+    'bytes waiting for all clients before those with the most are disconnected as too slow',
+    512 * MIB,
+    64 * KIB,
+  ),
+  /** What topics do with subscribers that are too slow, by name or pattern; the first that fits. Default: disconnect. */
+  slowConsumers: list(
+    'what a too slow subscriber loses: /topic/logs.*=drop-oldest, =keep-latest, or =disconnect',
+    [],
+    slowRule,
+  ),
+  /** Messages kept back for one subscription, of topics that drop the oldest or keep the latest. Default 1000. */
+  slowMessages: integer('most messages kept for a slow subscription that loses the rest', 1_000),
   /** Unacked messages of a subscription with `ack:client` or `client-individual`. Default 32. */
   prefetch: integer('unacked messages of one subscription, unless it asks otherwise', 32),
   /** The most unacked messages a subscription may ask for; `prefetch:0` asks for that. Default 10000. */
@@ -241,6 +298,13 @@ export const rows = {
   maxQueueMessages: integer('most messages in one queue', 1_000_000),
   /** Bytes of the messages in one queue, headers and what they cost in memory included. Default 256 MiB. */
   maxQueueBytes: bytes('most bytes in one queue', 256 * MIB),
+  /** Queues, those of durable subscriptions among them. Default 100000. */
+  maxQueues: integer('most queues', 100_000),
+  /**
+   * Bytes of messages in memory, those of all queues together; what is persistent stays on disk
+   * beyond it, what is not is refused. Default 512 MiB, or half of the heap where that is less.
+   */
+  maxMemory: bytes('most bytes of messages in memory, or half of the heap if that is less', 512 * MIB, MIB),
   /** Open transactions of one client. Default 16. */
   maxTransactions: integer('most open transactions of one client', 16),
   /** Frames of one transaction. Default 1000. */
@@ -322,20 +386,27 @@ function findConflicts(settings: Settings): string[] {
     problems.push('tls-port: needs tls-cert and tls-key')
   const ports = [settings.port, settings.tcpPort, settings.tlsPort].filter(Boolean)
   if (new Set(ports).size < ports.length) problems.push('port, tcp-port and tls-port must differ')
+  if (settings.persistent && settings.dataDir === '')
+    problems.push('persistent: needs data-dir, or nothing would be kept')
   if (settings.endpoints.length === 0) problems.push('endpoints: at least one is needed')
   if (settings.maxFrame < settings.maxBody)
     problems.push('max-frame: must be at least max-body, raise it too')
-  for (const name of [...settings.broadcast, ...settings.priorityQueues, ...settings.overflow]) {
+  const { broadcast, priorityQueues, overflow, slowConsumers } = settings
+  for (const name of [...broadcast, ...priorityQueues, ...overflow, ...slowConsumers]) {
     try {
       parsePattern(name.replace(/=.*/, ''), 'auto')
     } catch (error) {
       problems.push((error as Error).message)
     }
   }
+  if (settings.stopTimeout <= settings.stopSpread)
+    problems.push('stop-timeout: must be more than stop-spread, or some clients would never be told')
   if (settings.maxRedeliveryDelay < settings.redeliveryDelay)
     problems.push('max-redelivery-delay: must be at least redelivery-delay')
   if (settings.sendBudget < settings.maxFrame)
     problems.push('send-budget: must be at least max-frame, or no client could take such a frame')
+  if (settings.totalSendBudget < settings.maxFrame)
+    problems.push('total-send-budget: must be at least max-frame, or no client could take such a frame')
   return problems
 }
 

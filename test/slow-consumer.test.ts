@@ -1,6 +1,7 @@
 import { afterAll, afterEach, beforeAll, describe, expect, test, vi } from 'vitest'
-import { startBroker, TestEngine, type TestBroker } from './helpers/broker.ts'
+import { fresh, startBroker, TestEngine, type TestBroker } from './helpers/broker.ts'
 import { RawClient } from './helpers/client.ts'
+import { SockJsSession } from './helpers/sockjs-session.ts'
 
 const KIB = 1024
 const MIB = 1024 * KIB
@@ -8,6 +9,8 @@ const BUDGET = MIB
 /** What the two sockets of a connection may hold beside the broker, whatever the system. */
 const SYSTEM = 24 * MIB
 const SIZE = 60 * KIB
+/** Bytes that may wait for a client before its queues hold back. */
+const HIGH_WATER = 256 * KIB
 
 let broker: TestBroker
 const engine = new TestEngine()
@@ -150,6 +153,26 @@ describe('queues', () => {
     expect(sorted([...quickHad, ...(await quick.bodies(unacked)).map(indexOf)])).toEqual(all(count))
   })
 
+  test('a SockJS poller that stops polling holds what high water is, and one message; the others get the rest', async () => {
+    const destination = fresh('queue')
+    const [publisher, poller] = [
+      await RawClient.connected(broker),
+      await SockJsSession.connected(broker.sockJsUrl),
+    ]
+    await poller.subscribe(destination, { ack: 'client', prefetch: '0' })
+    const count = 40
+    for (let index = 0; index < count; index++)
+      await publisher.request('SEND', { destination }, payload(index))
+    // No system holds anything for it.
+    const held = Math.ceil(HIGH_WATER / SIZE)
+    expect(await engine.count(destination)).toEqual({ ready: count - held, unacked: held })
+    const quick = await subscriber('websocket', { destination })
+    expect((await quick.bodies(count - held)).map(indexOf)).toEqual(all(count).slice(held))
+    await poller.send('DISCONNECT', {})
+    expect((await quick.bodies(held)).map(indexOf)).toEqual(all(held))
+    poller.destroy()
+  })
+
   test.each([
     ['auto', { ack: 'auto' }],
     ['without a limit', { ack: 'client', prefetch: '0' }],
@@ -169,4 +192,47 @@ describe('queues', () => {
       expect((await frozen.bodies(count)).map(indexOf)).toEqual(all(count))
     },
   )
+})
+
+test('all together: the one for whom most waits is ended, and told of the limit', async () => {
+  const own = await startBroker({ maxBody: 64 * KIB, maxFrame: 128 * KIB, totalSendBudget: 2 * MIB })
+  const { stats } = own.broker
+  const publisher = await RawClient.connected(own)
+  // What waits for a poller waits in the broker alone.
+  const pollers = await Promise.all(
+    [0, 1, 2].map(async () => {
+      const session = await SockJsSession.connected(own.sockJsUrl)
+      const destination = fresh('topic')
+      await session.subscribe(destination)
+      return { session, destination }
+    }),
+  )
+  const send = async (index: number, count: number): Promise<void> => {
+    const destination = pollers[index]?.destination ?? ''
+    for (let sent = 0; sent < count; sent++) await publisher.request('SEND', { destination }, payload(sent))
+  }
+  await send(0, 6)
+  await send(1, 18)
+  await send(2, 6)
+  expect(stats.slowConsumers).toBe(0)
+  // 35 messages are more than two MiB.
+  await send(0, 5)
+  expect(stats.slowConsumers).toBe(1)
+  // There is room again.
+  await send(0, 6)
+  expect(stats.slowConsumers).toBe(1)
+  for (const { session } of pollers) {
+    const count = pollers.findIndex((one) => one.session === session) === 2 ? 6 : 17
+    await session.pollUntil(() => session.frames.length === count)
+  }
+  const [first, most, last] = pollers.map(({ session }) => session)
+  expect([first?.closed, first?.frames.length]).toEqual([undefined, 17])
+  expect([last?.closed, last?.frames.length]).toEqual([undefined, 6])
+  await most?.pollUntil(() => false)
+  expect(most?.closed).toEqual([4500, 'send limit exceeded'])
+  const error = most?.frames.pop()
+  expect([error?.command, most?.frames.length]).toEqual(['ERROR', 18])
+  expect(error?.body.toString()).toContain('limit total-send-budget')
+  for (const { session } of pollers) session.destroy()
+  await own.close()
 })

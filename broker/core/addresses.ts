@@ -43,7 +43,7 @@ export interface AddressHost {
 }
 
 /** It is there until its session ends, and what is refused is gone: nobody else could read its dead letters. */
-export const REPLY_TERMS: QueueTerms = { lasting: true, deadLetters: null }
+export const REPLY_TERMS: QueueTerms = { temporary: true, lasting: true, deadLetters: null }
 
 const NOBODY: Identity = { user: '', clientId: '' }
 

@@ -65,3 +65,9 @@ export function readAckMode(headers: Headers): AckMode {
     `ack is ${quote(value)}; it may be auto, client or client-individual.`,
   )
 }
+
+/** What an ACK or NACK says. RabbitMQ: NACK with `requeue:false` is not to be tried again. */
+export function readVerdict(frame: Frame): 'ack' | 'nack' | 'reject' {
+  if (frame.command === 'ACK') return 'ack'
+  return readFlag(frame.headers, 'requeue') === false ? 'reject' : 'nack'
+}

@@ -7,6 +7,17 @@ export const TICK = 250
 /** A silent peer is dropped after so many agreed intervals, pings in between unanswered. */
 const PATIENCE = 3
 
+/** How long peers may be silent, in milliseconds. */
+export interface LifeLimits {
+  /** The shortest and the longest heart-beat agreed to. */
+  readonly heartbeatMin: number
+  readonly heartbeatMax: number
+  /** A peer may live on pongs alone for so long. */
+  readonly heartbeatCeiling: number
+  /** Before a peer without heart-beats is pinged. */
+  readonly pingInterval: number
+}
+
 export interface Ticking {
   /**
    * `elapsed` is the time since the last tick. `counted` is what may be held against a peer of it:
@@ -93,6 +104,11 @@ export class Heartbeat {
     this.ceiling = ceiling
     this.sent = connection.sent
     this.received = connection.received
+  }
+
+  /** The peer has promised beats. */
+  get listens(): boolean {
+    return this.agreement.hear > 0
   }
 
   /** STOMP bytes came in, if only an EOL. */

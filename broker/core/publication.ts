@@ -1,11 +1,13 @@
 /** What the headers of a SEND ask of the broker, whichever dialect they are written in. */
-import { NO_TERMS, type Terms } from '../model/message.ts'
+import type { Terms } from '../model/message.ts'
 import { StompError } from '../protocol/errors.ts'
 import type { Headers } from '../protocol/frame.ts'
 import { copy, quote } from '../protocol/text.ts'
 
 /** What a session knows that its SENDs need. */
 export interface Sender {
+  /** What a SEND asks for that asks for nothing. */
+  readonly terms: Terms
   /** The address under which others reach what this client calls `replyTo`. */
   replyAddress(replyTo: string): string
   /** Says something once, in the broker's log. */
@@ -27,7 +29,7 @@ const MAX_PRIORITY = 255
 
 /** Throws `invalid-header`. */
 export function readPublication(headers: Headers, sender: Sender): Publication {
-  let { expires, priority, delay, group, retain, persistent } = NO_TERMS
+  let { expires, priority, delay, group, retain, persistent } = sender.terms
   let replyTo: string | undefined
   let plain = true
   for (const [name, value] of headers) {
@@ -74,7 +76,7 @@ export function readPublication(headers: Headers, sender: Sender): Publication {
     }
     plain = false
   }
-  if (plain) return { terms: NO_TERMS, headers }
+  if (plain) return { terms: sender.terms, headers }
   const terms: Terms = { expires, priority, delay, group, retain, persistent }
   if (expires === 0 && replyTo === undefined) return { terms, headers }
   const shown = new Map(headers)

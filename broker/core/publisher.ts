@@ -1,5 +1,5 @@
 import { Made, Passed } from '../model/content.ts'
-import { Message, NO_TERMS, type MessageIds, type Op } from '../model/message.ts'
+import { Message, NO_TERMS, type MessageIds, type Op, type Terms } from '../model/message.ts'
 import type { Stats } from '../model/stats.ts'
 import type { Destination, Destinations, Personal } from '../protocol/destination.ts'
 import { StompError } from '../protocol/errors.ts'
@@ -13,7 +13,7 @@ import type { Transaction, Transactions } from './transaction.ts'
 
 /** What publishing needs of the house. */
 export interface PublisherHouse {
-  readonly options: { readonly strict: boolean }
+  readonly options: { readonly strict: boolean; readonly persistent: boolean }
   readonly destinations: Destinations
   readonly apps: Apps
   readonly ids: MessageIds
@@ -21,10 +21,13 @@ export interface PublisherHouse {
   tell(warning: string): void
 }
 
+const PERSISTENT: Terms = { ...NO_TERMS, persistent: true }
+
 /** Turns what one client sends into what the engine is to do. */
 export class Publisher<S> implements Sender {
   /** As the client logged in; empty for nobody. */
   user = ''
+  readonly terms: Terms
   private readonly session: string
   private readonly house: PublisherHouse
   private readonly roster: Roster
@@ -33,6 +36,7 @@ export class Publisher<S> implements Sender {
   private latestAddresses: readonly (Destination | Personal)[] = []
 
   constructor(session: string, house: PublisherHouse, roster: Roster, transactions: Transactions<S>) {
+    this.terms = house.options.persistent ? PERSISTENT : NO_TERMS
     this.session = session
     this.house = house
     this.roster = roster
@@ -110,7 +114,7 @@ export class Publisher<S> implements Sender {
     if (!frame.plain || address === undefined || addresses.length > 1) return undefined
     if ((address.kind !== 'topic' && address.kind !== 'queue') || address.shown !== name) return undefined
     const id = this.house.ids.next()
-    return new Message(id, address, new Passed(frame), footprint(frame), NO_TERMS, this.session)
+    return new Message(id, address, new Passed(frame), footprint(frame), this.terms, this.session)
   }
 
   /** What the application at `path` says to a SUBSCRIBE. */

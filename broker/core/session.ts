@@ -28,17 +28,22 @@ import type { Apps, Reply } from './app.ts'
 import {
   ackId,
   readErrorScope,
-  readFlag,
   readHeartbeat,
+  readVerdict,
   required,
   type AckMode,
   type ErrorScope,
 } from './headers.ts'
-import { agree, Heartbeat, type Ticker, type Ticking } from './heartbeat.ts'
+import { agree, Heartbeat, type LifeLimits, type Ticker, type Ticking } from './heartbeat.ts'
 import type { Hub } from './hub.ts'
-import { EVERYTHING, Inbox, type InboxHost } from './inbox.ts'
+import { Inbox, type InboxHost } from './inbox.ts'
+import { Pending, type PendingHost } from './pending.ts'
+import type { Pressure } from './pressure.ts'
 import { Publisher } from './publisher.ts'
+import { Pulse } from './pulse.ts'
 import { Roster, type RosterHost } from './roster.ts'
+import type { Visited } from './rounds.ts'
+import type { Slack } from './slack.ts'
 import {
   QueueSubscription,
   type AppSubscription,
@@ -53,19 +58,12 @@ const holds: ReadonlySet<Command> = new Set(['SEND', 'ACK', 'NACK'])
 
 /** Messages of queues one session may be handed in a turn of the event loop, before the others get theirs. */
 const DELIVERIES_A_TURN = 256
-/** Milliseconds a client that sent DISCONNECT gets to close the connection itself. */
+/** Milliseconds a client that sent DISCONNECT gets to close the connection itself, and what is pending to be done. */
 const DISCONNECT_GRACE = 5_000
 
-export interface SessionOptions extends FrameLimits, TransactionLimits, AddressLimits {
+export interface SessionOptions extends FrameLimits, LifeLimits, TransactionLimits, AddressLimits {
   /** Milliseconds from the connection to the end of CONNECT. */
   readonly connectTimeout: number
-  /** Milliseconds: the shortest and the longest heart-beat agreed to. */
-  readonly heartbeatMin: number
-  readonly heartbeatMax: number
-  /** Milliseconds a peer may live on pongs alone. */
-  readonly heartbeatCeiling: number
-  /** Unsent bytes at which a connection is ended as a slow consumer. */
-  readonly sendBudget: number
   /** Unacked messages a client-mode subscription holds unless it says otherwise. */
   readonly prefetch: number
   /** The most it may ask for; 0 asks for that. */
@@ -76,6 +74,8 @@ export interface SessionOptions extends FrameLimits, TransactionLimits, AddressL
   readonly errorScope: ErrorScope
   /** A SEND to an application that is not there is an error. */
   readonly strict: boolean
+  /** Messages are persistent unless they say that they are not. */
+  readonly persistent: boolean
   /** The `server` header of CONNECTED; empty for none. */
   readonly server: string
 }
@@ -89,6 +89,7 @@ export interface SessionHost {
   readonly destinations: Destinations
   readonly apps: Apps
   readonly ticker: Ticker
+  readonly pressure: Pressure
   readonly turns: Turns
   /** Heads that clients repeat. */
   readonly habits: Habits
@@ -106,9 +107,10 @@ type Held = Entry<QueueSubscription>
 type Tx = Transaction<QueueSubscription>
 
 /** One client: its state, its commands, its receipts. */
-export class Session implements Receiver, InboxHost, RosterHost, Ticking {
+export class Session implements Receiver, InboxHost, PendingHost, RosterHost, Ticking, Visited {
   pressed = false
   readonly connection: Connection
+  readonly slack: Slack | undefined
   private readonly host: SessionHost
   private readonly inbox: Inbox
   private readonly roster: Roster
@@ -120,14 +122,15 @@ export class Session implements Receiver, InboxHost, RosterHost, Ticking {
   private scope: ErrorScope
   private readonly publisher: Publisher<QueueSubscription>
   private heartbeat: Heartbeat | undefined
+  private pulse: Pulse | undefined
   /** Milliseconds in the present state, while that is limited. */
   private waited = 0
-  private pendingCommits = 0
-  private whenSettled: (() => void) | undefined
+  private commits: Pending | undefined
 
   constructor(connection: Connection, host: SessionHost) {
     this.connection = connection
     this.host = host
+    this.slack = host.hub.slack(connection.id)
     this.inbox = new Inbox(connection, host.options, host.habits, host.turns, this)
     this.transactions = new Transactions(host.options)
     this.scope = host.options.errorScope
@@ -139,6 +142,11 @@ export class Session implements Receiver, InboxHost, RosterHost, Ticking {
   /** Most clients never hold a message that they are to ack. */
   private get ledger(): Ledger<QueueSubscription> {
     return (this.entries ??= new Ledger())
+  }
+
+  /** Most engines are done with nearly all work at once. */
+  private get pending(): Pending {
+    return (this.commits ??= new Pending(this.inbox, this))
   }
 
   /** Of the messages of queues that are handed out in a turn. */
@@ -157,13 +165,20 @@ export class Session implements Receiver, InboxHost, RosterHost, Ticking {
   drain(): void {
     if (!this.pressed) return
     this.pressed = false
+    this.host.pressure.remove(this)
     this.roster.resume()
+    this.slack?.changed()
+  }
+
+  left(): void {
+    this.withdraw()
+    this.finishInput()
+    if (this.listening) this.depart()
+    this.pending.afterAll(() => this.leave(1000, ''))
   }
 
   closed(): void {
-    // Nothing more is to be handed to a peer that is gone, whatever its last frames ask for.
-    this.roster.close()
-    this.pressed = true
+    this.withdraw()
     this.finishInput()
     this.end()
     this.host.closed(this)
@@ -181,10 +196,18 @@ export class Session implements Receiver, InboxHost, RosterHost, Ticking {
         ),
       )
     } else if (this.state === 'disconnecting') {
-      if (this.waited >= DISCONNECT_GRACE) this.leave()
+      if (this.waited >= DISCONNECT_GRACE) this.leave(1000, 'DISCONNECT')
     } else if (this.heartbeat?.tick(elapsed, this.inbox.waiting ? 0 : counted) === false) {
       this.fail(new StompError('heart-beat-lost', 'Nothing was heard for three times the agreed heart-beat.'))
     }
+  }
+
+  visit(clock: number): void {
+    if (this.state !== 'connected' || this.heartbeat?.listens) return
+    const { pingInterval } = this.host.options
+    this.pulse ??= new Pulse(this.connection, pingInterval, clock)
+    if (this.pulse.look(clock, this.inbox.waiting)) return
+    this.fail(new StompError('heart-beat-lost', `Two pings, ${pingInterval} ms apart, were not answered.`))
   }
 
   /** Does what was read before the end: a client may write and leave at once. */
@@ -192,10 +215,16 @@ export class Session implements Receiver, InboxHost, RosterHost, Ticking {
     this.inbox.finish()
   }
 
-  /** Ends the session for the broker's sake. */
+  /** Nothing more is handed to a peer that is leaving, whatever its last frames ask for. */
+  withdraw(): void {
+    this.roster.close()
+    this.pressed = true
+  }
+
+  /** Ends the session for the broker's sake, once the client was told what became of what it sent. */
   shutdown(code: number, reason: string): void {
-    this.end()
-    this.connection.close(code, reason)
+    if (this.listening) this.retire('disconnecting')
+    this.pending.afterAccepted(() => this.leave(code, reason))
   }
 
   // --- the inbox's side -----------------------------------------------------------------------
@@ -322,14 +351,18 @@ export class Session implements Receiver, InboxHost, RosterHost, Ticking {
     }
     // 1.2, NACK: it concerns one message in client-individual and, like ACK, all before it in client mode.
     const taken = this.ledger.take(entry, entry.subscription.mode === 'client')
-    const type = verdict(frame)
+    const type = readVerdict(frame)
     const ops = taken.map(({ delivery }): Op => ({ type, delivery }))
     this.submit(frame, transaction, ops, taken)
   }
 
   /** What nearly all clients do with nearly all messages: one ACK for one of them. */
   private settle(frame: Frame, entry: Held): void {
-    this.commit(frame, [{ type: verdict(frame), delivery: entry.delivery }], this.ledger.take(entry, false))
+    this.commit(
+      frame,
+      [{ type: readVerdict(frame), delivery: entry.delivery }],
+      this.ledger.take(entry, false),
+    )
   }
 
   /** The delivery an ACK or NACK names; undefined for one that is harmless and to be ignored. */
@@ -379,11 +412,9 @@ export class Session implements Receiver, InboxHost, RosterHost, Ticking {
   }
 
   private disconnect(frame: Frame): void {
-    this.retire('disconnecting')
-    this.waited = 0
-    this.host.ticker.add(this)
+    this.depart()
     // 1.2, DISCONNECT: its receipt tells that everything before it was received.
-    this.afterPending(() => {
+    this.pending.afterAll(() => {
       if (this.state === 'ended') return
       this.receipt(frame)
       this.waited = 0
@@ -429,39 +460,9 @@ export class Session implements Receiver, InboxHost, RosterHost, Ticking {
 
   /** Receipt and what follows, once the work is done; an ERROR if it failed. */
   finish(frame: Frame | undefined, done: void | Settling, then?: () => void, undo?: () => void): void {
-    if (done === undefined) {
-      this.receipt(frame)
-      then?.()
-      return
-    }
-    const bytes = done.full ? EVERYTHING : frame === undefined ? 0 : footprint(frame)
-    this.inbox.hold(bytes)
-    this.pendingCommits++
-    const leavePending = (): void => {
-      this.inbox.settle(bytes)
-      this.pendingCommits--
-      if (this.pendingCommits > 0) return
-      const settled = this.whenSettled
-      this.whenSettled = undefined
-      settled?.()
-    }
-    done.then(
-      () => {
-        if (this.state !== 'ended') this.receipt(frame)
-        then?.()
-        leavePending()
-      },
-      (error: unknown) => {
-        undo?.()
-        this.fail(error, frame)
-        leavePending()
-      },
-    )
-  }
-
-  private afterPending(then: () => void): void {
-    if (this.pendingCommits === 0) then()
-    else this.whenSettled = then
+    if (done !== undefined) return this.pending.add(frame, done, then, undo)
+    this.receipt(frame)
+    then?.()
   }
 
   private settled(entries: readonly Held[]): void {
@@ -549,16 +550,7 @@ export class Session implements Receiver, InboxHost, RosterHost, Ticking {
 
   show(subscription: BrowseSubscription, message: Message | undefined): void {
     if (this.state !== 'connected') return
-    if (message === undefined) {
-      // ActiveMQ's last frame.
-      return this.write('MESSAGE', [
-        ['subscription', subscription.id],
-        ['message-id', `end-${this.host.newId()}`],
-        ['destination', subscription.queue],
-        ['browser', 'end'],
-        ['content-length', '0'],
-      ])
-    }
+    if (message === undefined) return this.write('MESSAGE', subscription.ending(this.host.newId()))
     if (this.selective && !message.text) return this.refuseBinary(message)
     this.transmit(message.renderDelivery(subscription.form, message.id, 1))
   }
@@ -578,19 +570,13 @@ export class Session implements Receiver, InboxHost, RosterHost, Ticking {
   }
 
   full(waiting: number): void {
+    const { pressed } = this
     this.pressed = true
-    const { sendBudget } = this.host.options
-    if (waiting <= sendBudget || this.state === 'ended') return
-    this.host.stats.slowConsumers++
-    this.fail(
-      new StompError(
-        'slow-consumer',
-        `More than ${sendBudget} bytes wait to be read by this client (limit send-budget).`,
-      ),
-    )
+    if (!pressed) this.slack?.changed()
+    if (!this.ended) this.host.pressure.weigh(this, waiting)
   }
 
-  private receipt(frame: Frame | undefined): void {
+  receipt(frame: Frame | undefined): void {
     if (frame === undefined) return
     const { envelope } = this.connection.wire
     if (frame.plain && envelope !== undefined) {
@@ -628,7 +614,7 @@ export class Session implements Receiver, InboxHost, RosterHost, Ticking {
     if (error.code === 'unsupported-version') headers.push(['version', VERSIONS.join(',')])
     const body = Buffer.from(`${error.message}\n`)
     headers.push(['content-length', String(body.length)])
-    if (this.scope === 'frame' && this.state === 'connected' && error.spares && frame !== undefined) {
+    if (this.scope === 'frame' && this.state !== 'connecting' && error.spares && frame !== undefined) {
       this.doom(frame)
       return this.write('ERROR', headers, body)
     }
@@ -646,15 +632,23 @@ export class Session implements Receiver, InboxHost, RosterHost, Ticking {
 
   // --- the end --------------------------------------------------------------------------------
 
-  private leave(): void {
+  /** Listens no more, and stays for what is pending, but not for ever. */
+  private depart(): void {
+    this.retire('disconnecting')
+    this.waited = 0
+    this.host.ticker.add(this)
+  }
+
+  private leave(code: number, reason: string): void {
     this.end()
-    this.connection.close(1000, 'DISCONNECT')
+    this.connection.close(code, reason)
   }
 
   /** Gives back everything the session holds. */
   private retire(state: 'disconnecting' | 'ended'): void {
     this.state = state
     this.host.ticker.remove(this)
+    this.host.pressure.remove(this)
     this.heartbeat = undefined
     const held = [...this.transactions.abort(), ...(this.entries?.drain() ?? [])]
     this.roster.clear()
@@ -662,13 +656,11 @@ export class Session implements Receiver, InboxHost, RosterHost, Ticking {
     this.roster.removeReplyQueues()
   }
 
-  private end(): void {
-    if (this.state !== 'ended') this.retire('ended')
+  get ended(): boolean {
+    return this.state === 'ended'
   }
-}
 
-/** RabbitMQ: NACK with `requeue:false` is not to be tried again. */
-function verdict(frame: Frame): 'ack' | 'nack' | 'reject' {
-  if (frame.command === 'ACK') return 'ack'
-  return readFlag(frame.headers, 'requeue') === false ? 'reject' : 'nack'
+  private end(): void {
+    if (!this.ended) this.retire('ended')
+  }
 }

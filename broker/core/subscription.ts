@@ -6,7 +6,10 @@ import type { Connection } from '../transport/connection.ts'
 import type { Reply } from './app.ts'
 import type { AckMode } from './headers.ts'
 import type { Hub, Outlet, Subscriber } from './hub.ts'
+import { Lag } from './lag.ts'
+import type { Lenient } from './leniency.ts'
 import type { Prefetch } from './request.ts'
+import type { Slack } from './slack.ts'
 import type { Share } from './turns.ts'
 
 /** What a subscription needs of its session. */
@@ -16,6 +19,8 @@ export interface SubscriptionHost {
   /** Some messages cannot be sent to this client, and must go back to their place. */
   readonly selective: boolean
   readonly share: Share
+  /** Undefined where no topic spares slow subscribers. */
+  readonly slack: Slack | undefined
   publish(subscription: TopicSubscription, message: Message): void
   dispatch(subscription: QueueSubscription, delivery: Delivery): void
   /** Nobody is to get it. */
@@ -60,6 +65,9 @@ export class TopicSubscription implements Subscriber, Common {
   private started = false
   /** What the topics retain and the client has not got yet, by name. */
   private backlog: Map<string, Message> | undefined
+  /** What topics that spare slow subscribers keep back, while the client does not read. */
+  private lag: Lag | undefined
+  private closed = false
 
   constructor(
     id: string,
@@ -97,6 +105,24 @@ export class TopicSubscription implements Subscriber, Common {
     this.pass(message)
   }
 
+  lags(): boolean {
+    this.host.slack?.watch()
+    return this.lagging
+  }
+
+  spare(message: Message, policy: Lenient): void {
+    const { slack } = this.host
+    // A delivery loop may still hold it when it is closed.
+    if (slack === undefined || this.closed || !this.lagging) return this.deliver(message)
+    this.backlog?.delete(message.destination.name)
+    if (this.filter !== undefined && !this.filter(message)) return
+    slack.keep((this.lag ??= new Lag()), message, policy)
+  }
+
+  private get lagging(): boolean {
+    return this.host.pressed || (this.lag?.count ?? 0) > 0
+  }
+
   start(): void {
     this.started = true
     for (const interest of this.interests) {
@@ -115,6 +141,13 @@ export class TopicSubscription implements Subscriber, Common {
       this.pass(message)
     }
     this.backlog = undefined
+    const { slack } = this.host
+    if (slack === undefined || this.lag === undefined) return
+    while (!this.host.pressed) {
+      const message = slack.take(this.lag)
+      if (message === undefined) return
+      this.host.publish(this, message)
+    }
   }
 
   private pass(message: Message): void {
@@ -123,6 +156,8 @@ export class TopicSubscription implements Subscriber, Common {
 
   close(): void {
     this.backlog = undefined
+    this.closed = true
+    if (this.lag !== undefined) this.host.slack?.forget(this.lag)
     for (const interest of this.interests) this.hub.remove(interest, this)
   }
 }
@@ -295,6 +330,17 @@ export class BrowseSubscription implements Common {
 
   close(): void {
     this.pages = undefined
+  }
+
+  /** The headers of ActiveMQ's last frame. */
+  ending(id: string): readonly [string, string][] {
+    return [
+      ['subscription', this.id],
+      ['message-id', `end-${id}`],
+      ['destination', this.queue],
+      ['browser', 'end'],
+      ['content-length', '0'],
+    ]
   }
 
   private async run(): Promise<void> {

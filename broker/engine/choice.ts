@@ -11,8 +11,8 @@ export interface Chooser {
   readonly willing: Willing
   /** The entry waits no more, and the consumption has one credit less. */
   handOut(entry: Entry, consumption: LocalConsumption): void
-  /** Ends the entry, or puts it off, if its time is over. */
-  expired(entry: Entry): boolean
+  /** Ends the entry, or puts it off, if nobody is to get it. */
+  unfit(entry: Entry): boolean
 }
 
 /**
@@ -119,7 +119,7 @@ export class Choice {
 
   /** To those at rest, the one who refused it last. */
   private offer(entry: Entry): boolean {
-    if (this.queue.expired(entry)) return true
+    if (this.queue.unfit(entry)) return true
     const { willing } = this.queue
     let refuser: LocalConsumption | undefined
     for (let next = willing.first(); next !== undefined; next = willing.after(next)) {
@@ -138,7 +138,7 @@ export class Choice {
       if (entry === undefined) {
         this.hungry.delete(consumption)
         this.remember(consumption)
-      } else if (this.queue.expired(entry)) {
+      } else if (this.queue.unfit(entry)) {
         return true
       } else if (entry.holder === consumption && this.isForAnother(entry, consumption)) {
         // Whoever else is hungry comes first; the earliest of such messages is for nobody else.

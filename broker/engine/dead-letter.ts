@@ -21,7 +21,7 @@ const HEADER_OVERHEAD = 64
 const PREFIX = '/queue/DLQ.'
 
 /** What a dead letter has been through. */
-interface Past {
+export interface Past {
   readonly origin: string
   readonly firstQueue: string
   readonly firstReason: string
@@ -33,7 +33,7 @@ interface Past {
 
 /** A message that nobody was to have, or could take, on its way to where somebody looks after it. */
 export class DeadLetter extends Message {
-  private readonly past: Past
+  readonly past: Past
 
   private constructor(id: string, message: Message, past: Past) {
     const { destination, headers, body, size, terms, sender } = message
@@ -82,6 +82,11 @@ export class DeadLetter extends Message {
       new Message(id, destination, new Made(headers, message.body), size, terms, message.sender),
       past,
     )
+  }
+
+  /** One that was kept, with what it had been through. */
+  static again(message: Message, past: Past): DeadLetter {
+    return new DeadLetter(message.id, message, past)
   }
 
   override copy(id: string): DeadLetter {

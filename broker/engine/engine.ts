@@ -75,6 +75,8 @@ export interface EngineHost {
 
 /** What a queue is told by those who make it. What is left out has the engine's default. */
 export interface QueueTerms {
+  /** One client's, for as long as it is connected: nothing of it is on disk. */
+  readonly temporary?: boolean
   /** Stays until it is removed, although it is empty and has no consumer. */
   readonly lasting?: boolean
   /** Ends with all it holds when its last consumer leaves. */

@@ -20,6 +20,8 @@ export class Entry implements Delivery {
   /** Who has it or, while it waits, who refused it last. */
   holder: LocalConsumption | undefined
   state: 'nowhere' | 'waiting' | 'delayed' | 'out' = 'nowhere'
+  /** Where it is on disk; 0 for nowhere. */
+  readonly key: number
 
   constructor(
     home: Queue,
@@ -29,6 +31,7 @@ export class Entry implements Delivery {
     expires: number,
     refusals: number,
     holder: LocalConsumption | undefined,
+    key: number,
   ) {
     this.home = home
     this.message = message
@@ -37,6 +40,7 @@ export class Entry implements Delivery {
     this.expires = expires
     this.refusals = refusals
     this.holder = holder
+    this.key = key
   }
 
   get queue(): string {

@@ -8,25 +8,51 @@ import { interestKey, type Interest } from '../protocol/pattern.ts'
 import { quote } from '../protocol/text.ts'
 import { DeadLetter, deadLetterQueue, isDeadLetterQueue, returns, type Reason } from './dead-letter.ts'
 import type { Consumer, Consumption, Engine, EngineHost, QueueInfo, QueueTerms, Settling } from './engine.ts'
+import { Depot } from './depot.ts'
 import { Entry } from './entry.ts'
+import { Journal } from './journal.ts'
+import { isKept, outlives, readQueue, writeQueue } from './keeper.ts'
 import { Queue, type House } from './queue.ts'
+import { readRecord, type RecordError } from './record.ts'
 import { hasExpired, Retained } from './retained.ts'
+import { Room } from './room.ts'
 import { Schedule, type Task } from './schedule.ts'
 import { Senders, Waiting, type Load, type Loads } from './senders.ts'
 import type { EngineSettings } from './settings.ts'
+import type { Shelf } from './shelf.ts'
+import type { Store } from './store.ts'
 
 export type { EngineSettings } from './settings.ts'
 
 /** Messages of a page of `browse`. */
 const PAGE = 100
 
-/** Queues in memory, each there as long as it holds a message, has a consumer or is to stay. */
+/** The name under which messages to topics that wait for their time are on disk: no queue can have it. */
+const SCHEDULED = ''
+
+/** Where what is to last is kept. */
+export interface Keeping {
+  open(): Promise<Store>
+  warn(text: string): void
+}
+
+/** Queues in memory and on disk, each there as long as it holds a message, has a consumer or is to stay. */
 export class LocalEngine implements Engine, House {
-  readonly name = 'memory'
+  readonly name: string
   readonly commits = 'atomic'
   readonly settings: EngineSettings
   readonly stats: Stats
   readonly schedule = new Schedule(() => this.admitSenders())
+  readonly room: Room
+  private readonly keeping: Keeping | undefined
+  /** Undefined where nothing is on disk. */
+  private journal: Journal | undefined
+  /** Of messages to topics that wait for their time. */
+  private scheduled: Shelf | undefined
+  /** Destinations of what is being written: what is sent to them comes behind it. */
+  private readonly awaited = new Map<string, number>()
+  /** What is being written and retained. */
+  private readonly retaining = new Set<Op>()
   private readonly queues = new Map<string, Queue>()
   private readonly retention: Retained
   /** Queues that listen to topics. */
@@ -43,32 +69,48 @@ export class LocalEngine implements Engine, House {
   private admitting = false
   private host: EngineHost | undefined
 
-  constructor(settings: EngineSettings, stats: Stats) {
+  /** Without `keeping` all is in memory, and ends with it. */
+  constructor(settings: EngineSettings, stats: Stats, keeping?: Keeping) {
     this.settings = settings
     this.stats = stats
+    this.keeping = keeping
+    this.name = keeping === undefined ? 'memory' : 'durable'
+    this.room = new Room(settings.maxMemory)
     this.retention = new Retained(settings.maxRetained, settings.maxQueueBytes)
   }
 
   async open(host: EngineHost): Promise<void> {
     this.host = host
+    if (this.keeping === undefined) return
+    const store = await this.keeping.open()
+    this.journal = new Journal(store, (text) => this.keeping?.warn(text))
+    this.restore(this.journal, store)
   }
 
   async close(): Promise<void> {
+    this.senders.close(new StompError('queue-full', 'The broker was stopped before there was room.'))
+    if (this.journal !== undefined) {
+      await this.journal.close(() => {
+        // What is known of each message is on disk now.
+        for (const { depot } of this.queues.values()) depot?.shelf.rest()
+      })
+    }
     this.host = undefined
     this.schedule.close()
-    this.senders.close(new Error('The engine was closed before there was room for the messages.'))
     for (const queue of this.queues.values()) queue.end()
     this.queues.clear()
     this.lives.clear()
   }
 
   commit(ops: readonly Op[]): void | Settling {
-    if (!this.applySimple(ops)) {
-      const settling = this.check(ops)
-      if (settling !== undefined) return settling
-      for (const op of ops) this.apply(op)
-    }
+    const settling = this.applySimple(ops) ? undefined : (this.check(ops) ?? this.perform(ops))
     if (this.roomy.size > 0) this.admitSenders()
+    return settling
+  }
+
+  /** Resolves when nothing is left to be written to the disk, or nothing can be. */
+  async flush(): Promise<void> {
+    await this.journal?.rested()
   }
 
   /** Every topic message passes here anyway. */
@@ -80,13 +122,14 @@ export class LocalEngine implements Engine, House {
     return this.retention.match(interest)
   }
 
-  declare(name: string, terms: QueueTerms): void {
+  declare(name: string, terms: QueueTerms): void | Promise<void> {
     const existing = this.queues.get(name)
     const fresh = existing === undefined || takesTerms(existing, terms)
     const { topics, selector } = terms
     const accepts = selector === undefined ? undefined : parseSelector(selector)
     if (!fresh && topics !== undefined) checkListener(existing, topics, terms)
     if (fresh && topics !== undefined && terms.lasting) this.checkDurables()
+    if (existing === undefined) this.checkQueues(name)
     const queue = existing ?? this.queue(name)
     const listens = topics !== undefined && (fresh || (isDurable(queue.terms) && terms.lasting === true))
     if (fresh) {
@@ -102,9 +145,12 @@ export class LocalEngine implements Engine, House {
     // Other bounds may hold now.
     this.roomy.add(name)
     this.admitSenders()
+    if (this.journal === undefined || !(fresh || listens) || !outlives(queue.terms)) return
+    this.describe(queue)
+    return this.journal.settled()
   }
 
-  remove(name: string, ifUnused = false): void {
+  remove(name: string, ifUnused = false): void | Promise<void> {
     const queue = this.queues.get(name)
     if (queue === undefined) return
     if (ifUnused && queue.consumers > 0) {
@@ -113,11 +159,14 @@ export class LocalEngine implements Engine, House {
         `Others are subscribed to what is to be deleted (${queue.consumers}); let them UNSUBSCRIBE first.`,
       )
     }
+    const kept = queue.depot !== undefined
     this.end(queue)
     this.admitSenders()
+    if (kept) return this.journal?.settled()
   }
 
   consume(name: string, consumer: Consumer): Consumption {
+    this.checkQueues(name)
     const queue = this.queue(name)
     this.lives.get(queue)?.cancel()
     this.lives.delete(queue)
@@ -155,7 +204,8 @@ export class LocalEngine implements Engine, House {
     if (grave.kind === 'queue' && !this.makeRoom(grave.name, letter)) return 'full'
     queue.drop(entry)
     this.stats.deadLetters++
-    this.send(letter)
+    if (this.isToKeep(letter)) this.keep([{ type: 'send', message: letter }], undefined)
+    else this.send(letter)
     return 'buried'
   }
 
@@ -165,6 +215,11 @@ export class LocalEngine implements Engine, House {
 
   stirred(queue: Queue): void {
     this.reclaim(queue)
+  }
+
+  lost(queue: Queue, { message }: RecordError): void {
+    this.stats.lost++
+    this.keeping?.warn(`A message of ${queue.name} cannot be read from the disk and is lost: ${message}.`)
   }
 
   /** Where a message of a queue goes when it dies there. */
@@ -179,6 +234,7 @@ export class LocalEngine implements Engine, House {
   }
 
   private makeRoom(name: string, { size }: Message): boolean {
+    if (this.queues.size >= this.settings.maxQueues && !this.queues.has(name)) return false
     if (!this.takesLetters(name, 1, size)) return false
     const queue = this.queues.get(name)
     while (queue !== undefined && !queue.fits(1, size) && queue.loseOldest());
@@ -204,13 +260,23 @@ export class LocalEngine implements Engine, House {
 
   // --- ops ------------------------------------------------------------------------------------
 
-  private apply(op: Op): void {
+  /** What was found to have room: at once, or when it is on disk. */
+  private perform(ops: readonly Op[]): void | Settling {
+    if (ops.some((op) => op.type === 'send' && this.isToKeep(op.message))) {
+      const done = new Promise<void>((resolve, reject) => this.keep(ops, { resolve, reject }))
+      return this.journal?.crowded ? Object.assign(done, { full: true as const }) : done
+    }
+    for (const op of ops) this.apply(op)
+  }
+
+  /** `written`: the store knows of an ack already. */
+  private apply(op: Op, written = false): void {
     if (op.type === 'send') return this.send(op.message)
     const { delivery } = op
     // Its queue may have ended, and knows.
     if (!(delivery instanceof Entry) || delivery.home.house !== this) return
     const queue = delivery.home
-    if (op.type === 'ack') queue.ack(delivery)
+    if (op.type === 'ack') queue.ack(delivery, written)
     else if (op.type === 'nack') queue.nack(delivery)
     else if (op.type === 'reject') queue.reject(delivery)
     else queue.release(delivery)
@@ -220,7 +286,7 @@ export class LocalEngine implements Engine, House {
   private send(message: Message): void {
     const { destination, terms, size } = message
     if (destination.kind === 'topic') {
-      if (terms.delay > 0) return this.postpone(message)
+      if (terms.delay > 0) return this.postpone(message, terms.delay, 0)
       return this.publish(message)
     }
     if (this.isGone(destination)) {
@@ -238,8 +304,8 @@ export class LocalEngine implements Engine, House {
     this.reclaim(queue)
   }
 
-  /** A topic message, to whoever is there. */
-  private publish(message: Message): void {
+  /** A topic message, to whoever is there. `copies`: of those who keep it on disk. */
+  private publish(message: Message, copies: readonly Copy[] = []): void {
     const { terms } = message
     if (terms.expires !== 0 && hasExpired(message)) {
       this.stats.expired++
@@ -253,19 +319,25 @@ export class LocalEngine implements Engine, House {
     message.detach()
     for (const listener of listeners) {
       if (message instanceof DeadLetter && message.died(listener.queue.name)) continue
-      this.keep(listener, message)
+      this.store(
+        listener,
+        message,
+        copies.find(({ queue }) => queue === listener.queue),
+      )
     }
   }
 
-  private postpone(message: Message): void {
+  /** `key`: where it is on disk, 0 for nowhere. */
+  private postpone(message: Message, delay: number, key: number): void {
     const { delayed } = this
     message.detach()
     delayed.messages++
     delayed.bytes += message.size
-    this.schedule.add(message.terms.delay, () => {
+    this.schedule.add(delay, () => {
       delayed.messages--
       delayed.bytes -= message.size
-      this.publish(message)
+      if (key === 0) return this.publish(message)
+      this.keep([{ type: 'send', message }], undefined, key)
     })
   }
 
@@ -273,21 +345,221 @@ export class LocalEngine implements Engine, House {
    * Nobody who sends to a topic is refused because of a durable subscription: its oldest messages
    * go, and not to the dead letters, which would grow for each subscriber that never comes back.
    */
-  private keep({ queue, accepts }: Listener, message: Message): void {
-    if (accepts !== undefined && !accepts(message)) return
+  private store({ queue, accepts }: Listener, message: Message, copy: Copy | undefined): void {
+    if (copy === undefined && accepts !== undefined && !accepts(message)) return
     const { name } = queue
     const fits = (): boolean => queue.fits(1, message.size)
     // What becomes a dead letter is left to the timer: it may be sent to the same topic.
     if (!queue.terms?.deadLetters) queue.sweep(fits)
     if (!this.couldFit(name, 1, message.size) || queue.excess(1, message.size) === undefined) {
       this.stats.dropped++
+      if (copy !== undefined) queue.depot?.removeDamaged(copy.key, message.size)
       return
     }
     while (!fits() && queue.loseOldest());
     // Who got what was dropped may have removed the queue.
     if (this.queues.get(name) !== queue || this.host === undefined) return
     // Under an id of its own: one client may have it from several queues, and acks each.
-    queue.push(message.copy(this.host.mint()), 0)
+    if (copy === undefined) queue.push(message.copy(this.host.mint()), 0)
+    else queue.push(copy.message, 0, copy.key)
+  }
+
+  // --- what is on disk ------------------------------------------------------------------------
+
+  /** Whether a message is handed out only when it, or what was sent there before it, is on disk. */
+  private isToKeep({ terms, destination }: Message): boolean {
+    if (this.journal === undefined) return false
+    if (this.awaited.size > 0 && this.awaited.has(destination.name)) return true
+    if (!isKept(terms, destination)) return false
+    const { kind, name } = destination
+    if (kind === 'queue') return outlives(this.queues.get(name)?.terms)
+    if (terms.retain !== undefined || terms.delay > 0) return true
+    return this.listening.size > 0 && this.listeners.match(name).length > 0
+  }
+
+  /**
+   * Writes what of a batch is to be on disk, and applies all of it when it is there. `waiting`: who
+   * is told; a batch that nobody waits for is tried until it can be written. `scheduled`: the batch
+   * is a message to a topic whose time has come, and was on disk under this key.
+   */
+  private keep(
+    ops: readonly Op[],
+    waiting: { resolve: () => void; reject: (error: unknown) => void } | undefined,
+    scheduled = 0,
+  ): void {
+    const { journal } = this
+    if (journal === undefined) return
+    if (waiting !== undefined && journal.failing !== undefined) throw journal.failing
+    const steps: (() => void)[] = []
+    const undone: (() => void)[] = []
+    journal.submit(
+      () => {
+        if (scheduled > 0 && this.scheduled !== undefined) journal.remove(this.scheduled, scheduled, 0, false)
+        for (const op of ops) {
+          if (op.type === 'send') this.plan(journal, op, scheduled > 0, steps, undone)
+          else if (op.type === 'ack') steps.push(this.planAck(op))
+          else steps.push(() => this.apply(op))
+        }
+      },
+      () => {
+        for (const step of steps) step()
+        waiting?.resolve()
+        this.admitSenders()
+      },
+      waiting &&
+        ((error) => {
+          for (const undo of undone) undo()
+          waiting.reject(error)
+          this.admitSenders()
+        }),
+    )
+  }
+
+  /** Writes a message, and notes what is to be done when it is on disk or refused. */
+  private plan(
+    journal: Journal,
+    op: Op & { type: 'send' },
+    isDue: boolean,
+    steps: (() => void)[],
+    undone: (() => void)[],
+  ): void {
+    const message = op.message.detach()
+    const { destination, terms, size } = message
+    const { name } = destination
+    const leave = (): void => {
+      const left = (this.awaited.get(name) ?? 1) - 1
+      if (left > 0) this.awaited.set(name, left)
+      else this.awaited.delete(name)
+      this.retaining.delete(op)
+    }
+    this.awaited.set(name, (this.awaited.get(name) ?? 0) + 1)
+    undone.push(leave)
+    steps.push(leave)
+    const kept = isKept(terms, destination)
+    const due = terms.delay > 0 ? Date.now() + terms.delay : 0
+    if (destination.kind === 'topic') {
+      if (due > 0 && !isDue) {
+        const key = kept ? journal.append(this.scheduleShelf(journal), message, due, 0) : 0
+        steps.push(() => this.postpone(message, due - Date.now(), key))
+        return
+      }
+      if (terms.retain !== undefined) {
+        this.retaining.add(op)
+        journal.retain(name, terms.retain === 'set' ? message : undefined)
+      }
+      const copies = terms.persistent ? this.copies(journal, message) : []
+      steps.push(() => this.publish(message, copies))
+      return
+    }
+    if (this.isGone(destination)) return void steps.push(() => this.send(message))
+    const queue = this.queue(name)
+    const until = queue.until(message)
+    const key =
+      kept && outlives(queue.terms) ? journal.append(this.shelfOf(journal, queue), message, due, until) : 0
+    const drops = queue.overflow === 'drop-oldest'
+    const free = (): void => {
+      if (!drops) queue.unreserve(size)
+    }
+    if (!drops) queue.reserve(size)
+    undone.push(() => {
+      free()
+      this.reclaim(queue)
+    })
+    steps.push(() => {
+      free()
+      // It may have ended with all that was sent to it.
+      if (this.queues.get(name) !== queue) return
+      while (!queue.fits(1, size) && drops && queue.dropOldest());
+      if (this.queues.get(name) !== queue) return
+      queue.push(message, due === 0 ? 0 : Math.max(1, due - Date.now()), key, until)
+      this.reclaim(queue)
+    })
+  }
+
+  /** The ack of a batch is on disk with its messages. */
+  private planAck(op: Op & { type: 'ack' | 'nack' | 'reject' | 'release' }): () => void {
+    const { delivery } = op
+    const isHere = delivery instanceof Entry && delivery.home.house === this && delivery.state === 'out'
+    if (isHere) delivery.home.depot?.remove(delivery)
+    return () => this.apply(op, isHere)
+  }
+
+  /** For those who listen to its topic while they are away. */
+  private copies(journal: Journal, message: Message): readonly Copy[] {
+    const copies: Copy[] = []
+    for (const { queue, accepts } of this.listeners.match(message.destination.name)) {
+      const { name } = queue
+      if (!outlives(queue.terms) || this.host === undefined) continue
+      if (message instanceof DeadLetter && message.died(name)) continue
+      if ((accepts !== undefined && !accepts(message)) || !this.couldFit(name, 1, message.size)) continue
+      const copy = message.copy(this.host.mint())
+      const key = journal.append(this.shelfOf(journal, queue), copy, 0, queue.until(copy))
+      copies.push({ queue, message: copy, key })
+    }
+    return copies
+  }
+
+  private shelfOf(journal: Journal, queue: Queue): Shelf {
+    if (queue.depot === undefined) {
+      const shelf = journal.shelve(writeQueue(queue))
+      queue.depot = new Depot(journal, shelf, () => this.wake(queue))
+    }
+    const { shelf } = queue.depot
+    // Who is there gets it as soon as it is on disk.
+    if (queue.consumers > 0 && !queue.spilled) shelf.want(shelf.last + 1)
+    return shelf
+  }
+
+  private scheduleShelf(journal: Journal): Shelf {
+    return (this.scheduled ??= journal.shelve(writeQueue({ name: SCHEDULED, terms: undefined })))
+  }
+
+  private describe(queue: Queue): void {
+    const { journal } = this
+    if (journal === undefined) return
+    if (queue.depot === undefined) this.shelfOf(journal, queue)
+    else journal.describe(queue.depot.shelf, writeQueue(queue))
+  }
+
+  private wake(queue: Queue): void {
+    queue.wake()
+    this.reclaim(queue)
+    this.admitSenders()
+  }
+
+  /** What there was when the broker ended. */
+  private restore(journal: Journal, store: Store): void {
+    for (const { key, value } of store.retained()) {
+      const { message } = readRecord(value)
+      // Where the limits are lower than they were, some of it has no room.
+      if (hasExpired(message) || !this.retention.apply(message)) journal.retain(key.toString(), undefined)
+    }
+    for (const [number, record] of store.queues()) {
+      const { name, terms } = readQueue(record)
+      const shelf = journal.shelfAt(number)
+      const delayed = journal.delayed(shelf)
+      if (name === SCHEDULED) {
+        this.scheduled = shelf
+        for (const { message, due, key } of delayed) this.postpone(message, due - Date.now(), key)
+        continue
+      }
+      const queue = this.queue(name)
+      if (terms !== undefined) queue.declare(terms)
+      queue.restore(new Depot(journal, shelf, () => this.wake(queue)), delayed, store.clean)
+      if (isDurable(terms)) this.durables++
+      this.startLife(queue)
+      if (terms?.topics !== undefined) {
+        const { topics, selector } = terms
+        const listener = {
+          queue,
+          topics,
+          accepts: selector === undefined ? undefined : parseSelector(selector),
+        }
+        this.listening.set(queue, listener)
+        this.listeners.add(topics, listener)
+      }
+      this.reclaim(queue)
+    }
   }
 
   // --- room -----------------------------------------------------------------------------------
@@ -304,13 +576,15 @@ export class LocalEngine implements Engine, House {
     const { message } = op
     const { destination, terms, size } = message
     if (this.senders.size > 0) return false
+    if (this.journal !== undefined && this.isToKeep(message)) return false
     if (destination.kind === 'topic') {
       if (terms.delay > 0 || terms.retain !== undefined) return false
       this.publish(message)
       return true
     }
     const queue = this.queues.get(destination.name)
-    if (queue === undefined || this.isGone(destination) || !queue.fits(1, size)) return false
+    if (queue === undefined || this.isGone(destination) || !queue.fits(1, size) || !this.room.has(size))
+      return false
     queue.push(message, terms.delay)
     this.reclaim(queue)
     return true
@@ -356,6 +630,8 @@ export class LocalEngine implements Engine, House {
   /** The full queues that its sender is to wait for. Throws what refuses the batch. A message that comes back always has room. */
   private findLacking(ops: readonly Op[], loads: Loads): Set<string> {
     this.checkTopics(ops)
+    this.checkRoom(ops)
+    for (const name of loads.keys()) this.checkQueues(name)
     const lacking = new Set<string>()
     const letters = new Map<string, Load>()
     for (const [name, { messages, bytes }] of loads) {
@@ -433,7 +709,32 @@ export class LocalEngine implements Engine, House {
       }
       retains ||= terms.retain !== undefined
     }
-    if (retains) this.retention.check(ops)
+    if (retains) this.retention.check(this.retaining.size === 0 ? ops : [...this.retaining, ...ops])
+  }
+
+  /** Throws where there would be more in memory than there may be. */
+  private checkRoom(ops: readonly Op[]): void {
+    let bytes = 0
+    for (const op of ops) {
+      if (op.type !== 'send' || op.message.destination.kind === 'topic') continue
+      if (this.journal === undefined || !isKept(op.message.terms, op.message.destination))
+        bytes += op.message.size
+    }
+    if (bytes === 0 || this.room.has(bytes)) return
+    const more = this.journal === undefined ? '' : ', or send it with persistent:true'
+    throw new StompError(
+      'memory-full',
+      `There is no room for ${bytes} more bytes of messages in memory (limit max-memory, ${this.room.limit}); consume some first${more}.`,
+    )
+  }
+
+  private checkQueues(name: string): void {
+    const { maxQueues } = this.settings
+    if (this.queues.size < maxQueues || this.queues.has(name)) return
+    throw new StompError(
+      'queue-limit',
+      `There are ${maxQueues} queues (limit max-queues); consume from some first, or end durable subscriptions.`,
+    )
   }
 
   private fits(name: string, messages: number, bytes: number): boolean {
@@ -523,8 +824,13 @@ export class LocalEngine implements Engine, House {
     // Another of its queues may have become full.
     if (lacking.size > 0) return this.lineUp(waiting, lacking)
     this.goOn(waiting)
-    for (const op of ops) this.apply(op)
-    resolve()
+    try {
+      const settling = this.perform(ops)
+      if (settling === undefined) resolve()
+      else settling.then(resolve, reject)
+    } catch (error) {
+      reject(error)
+    }
   }
 
   /** Those behind it are next. */
@@ -584,6 +890,7 @@ export class LocalEngine implements Engine, House {
     this.lives.delete(queue)
     this.queues.delete(queue.name)
     queue.end()
+    if (queue.depot !== undefined) this.journal?.bury(queue.depot.shelf)
     if (this.senders.has(queue.name)) this.roomy.add(queue.name)
   }
 
@@ -603,7 +910,21 @@ export class LocalEngine implements Engine, House {
     this.listening.set(queue, listener)
     this.listeners.add(topics, listener)
     if (before !== undefined && interestKey(before.topics) === interestKey(topics)) return
-    for (const message of this.retention.match(topics)) this.keep(listener, message)
+    for (const message of this.retention.match(topics)) this.storeRetained(listener, message)
+  }
+
+  private storeRetained(listener: Listener, message: Message): void {
+    const { journal, host } = this
+    const { queue, accepts } = listener
+    if (journal === undefined || host === undefined || !message.terms.persistent || !outlives(queue.terms))
+      return this.store(listener, message, undefined)
+    if (accepts !== undefined && !accepts(message)) return
+    const copy = message.copy(host.mint())
+    let key = 0
+    journal.submit(
+      () => (key = journal.append(this.shelfOf(journal, queue), copy, 0, queue.until(copy))),
+      () => this.store(listener, message, { queue, message: copy, key }),
+    )
   }
 
   private deafen(queue: Queue): void {
@@ -625,9 +946,17 @@ function isDurable(terms: QueueTerms | undefined): boolean {
   return terms?.lasting === true && terms.topics !== undefined
 }
 
+/** A message of a topic on its way to a queue, and where it is on disk. */
+interface Copy {
+  readonly queue: Queue
+  readonly message: Message
+  readonly key: number
+}
+
 /** What waits without terms has its sender's word that it waits: nobody puts an end to it, or a bound. */
-function takesTerms({ size, terms: before }: Queue, terms: QueueTerms): boolean {
-  if (before !== undefined) return false
+function takesTerms({ size, spilled, terms: before }: Queue, terms: QueueTerms): boolean {
+  // What is only on disk would have to be read at once to be sorted.
+  if (before !== undefined || spilled) return false
   return size === 0 || (terms.maxPriority !== undefined && Object.keys(terms).length === 1)
 }
 

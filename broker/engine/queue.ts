@@ -4,10 +4,14 @@ import type { Interest } from '../protocol/pattern.ts'
 import { Choice, type Chooser } from './choice.ts'
 import { LocalConsumption, type Home } from './consumption.ts'
 import type { Reason } from './dead-letter.ts'
+import type { Found } from './backlog.ts'
+import type { Depot } from './depot.ts'
 import type { Consumer, Overflow, QueueInfo, QueueTerms } from './engine.ts'
 import { Entry } from './entry.ts'
 import { Expiries } from './expiries.ts'
 import { Ready } from './ready.ts'
+import { RecordError } from './record.ts'
+import type { Room } from './room.ts'
 import type { Schedule, Task } from './schedule.ts'
 import type { Load } from './senders.ts'
 import type { EngineSettings } from './settings.ts'
@@ -24,6 +28,11 @@ const SWEEP_PAUSE = 1_000
 const SWEPT_A_TURN = 1_024
 /** An end of life that no clock is set back before. */
 const LONG_AGO = 1
+/** Messages of one queue that are in memory as well as on disk, and their bytes. */
+const WINDOW = 4_096
+const WINDOW_BYTES = 4 * 1024 * 1024
+/** Pages of it that are taken into memory in a turn of the event loop, before everybody else gets theirs. */
+const PAGES_A_TURN = 8
 /** Messages that came back beyond which looking for one in order is left to a ranking. */
 const MANY_BACKS = 1_024
 
@@ -32,6 +41,9 @@ export interface House {
   readonly settings: EngineSettings
   readonly stats: Stats
   readonly schedule: Schedule
+  readonly room: Room
+  /** A message that cannot be read any more. */
+  lost(queue: Queue, reason: RecordError): void
   /** Moves the message to the dead letters of the queue; if they are full or there are none it stays. */
   bury(queue: Queue, entry: Entry, reason: Reason, deliveries: number): 'buried' | 'full' | 'nowhere'
   /** A queue for which somebody waits has room. */
@@ -49,6 +61,8 @@ export class Queue implements Home, Chooser {
   readonly willing = new Willing()
   /** Senders wait for room in it. */
   awaited = false
+  /** What of it is on disk; undefined while nothing is. */
+  depot: Depot | undefined
   readonly house: House
   private declared: QueueTerms | undefined
   private readonly ready = new Ready()
@@ -63,7 +77,16 @@ export class Queue implements Home, Chooser {
   private heldBytes = 0
   private unacked = 0
   private unackedBytes = 0
+  /** Of those held, what is in memory. */
+  private present = 0
+  private presentBytes = 0
+  /** What is being written, and will be in it. */
+  private coming = 0
+  private comingBytes = 0
+  private refilling: Task | undefined
   private sequence = 0
+  /** The highest rank that was put behind all others. */
+  private appended = 0
   private delayed: Map<Entry, Task> | undefined
   private expiries: Expiries<Entry> | undefined
   private sweeping: Task | undefined
@@ -112,7 +135,7 @@ export class Queue implements Home, Chooser {
 
   /** Nothing would be lost by forgetting it. */
   get idle(): boolean {
-    if (this.held > 0 || this.members.size > 0) return false
+    if (this.held + this.coming > 0 || this.members.size > 0) return false
     const { declared } = this
     return (
       declared === undefined ||
@@ -126,11 +149,14 @@ export class Queue implements Home, Chooser {
 
   /** RabbitMQ's bounds are for what waits. */
   private get counted(): number {
-    return this.declared?.maxMessages === undefined ? this.held : this.held - this.unacked
+    return this.coming + (this.declared?.maxMessages === undefined ? this.held : this.held - this.unacked)
   }
 
   private get countedBytes(): number {
-    return this.declared?.maxBytes === undefined ? this.heldBytes : this.heldBytes - this.unackedBytes
+    return (
+      this.comingBytes +
+      (this.declared?.maxBytes === undefined ? this.heldBytes : this.heldBytes - this.unackedBytes)
+    )
   }
 
   /** What the settlements of a batch leave room for. What comes back, as the dead letters have none, always has some. */
@@ -171,6 +197,18 @@ export class Queue implements Home, Chooser {
     this.declared = selector === undefined ? { ...terms, topics } : { ...terms, topics, selector }
   }
 
+  /** A message is on its way: it has its room. */
+  reserve(bytes: number): void {
+    this.coming++
+    this.comingBytes += bytes
+  }
+
+  /** It is here, or does not come. */
+  unreserve(bytes: number): void {
+    this.coming--
+    this.comingBytes -= bytes
+  }
+
   /** Ends it with all it holds: its consumers are cut off, and what is out cannot come back. */
   end(): void {
     this.ended = true
@@ -182,34 +220,59 @@ export class Queue implements Home, Chooser {
     for (const task of this.delayed?.values() ?? []) task.cancel()
     this.delayed = undefined
     this.sweeping?.cancel()
+    this.refilling?.cancel()
     this.expiries = undefined
     this.choice = undefined
     this.ready.clear()
+    this.house.room.used -= this.presentBytes
+    this.present = 0
+    this.presentBytes = 0
   }
 
   // --- messages -------------------------------------------------------------------------------
 
-  /** `delay` is 0 for a message that has waited for its time elsewhere. */
-  push(message: Message, delay: number): void {
-    const { expires, group } = message.terms
+  /** When a message expires that comes now. */
+  until({ terms: { expires } }: Message): number {
+    const life = this.declared?.messageLife
+    return life === undefined ? expires : Math.min(expires || Infinity, Date.now() + life)
+  }
+
+  /** `delay` is 0 for a message that has waited for its time elsewhere. `key`: where it is on disk. */
+  push(message: Message, delay: number, key = 0, until: number = this.until(message)): void {
     this.held++
     this.heldBytes += message.size
+    if (this.depot !== undefined && key > 0) {
+      if (delay === 0 && this.spills()) {
+        this.depot.backlog.push(key)
+        return this.dispatch()
+      }
+      this.depot.admit(key)
+    }
+    this.hold(message)
+    const guest = delay === 0 && key === 0 && this.depot?.backlog.active === true
+    const rank = delay > 0 || guest ? 0 : this.place(message, ++this.sequence)
+    const entry = new Entry(this, message, 1, rank, until, 0, undefined, key)
+    if (guest) return this.seat(entry)
+    if (until > 0 || delay > 0 || !this.passOn(entry)) this.enter(entry, delay)
+  }
+
+  /** A message comes into memory. */
+  private hold({ size, terms: { group } }: Message): void {
+    this.present++
+    this.presentBytes += size
+    this.house.room.used += size
     if (group !== undefined) {
       this.choose()
       this.choice?.groups.hold(group)
     } else if (this.choice !== undefined) {
       this.relax()
     }
-    const life = this.declared?.messageLife
-    const until = life === undefined ? expires : Math.min(expires || Infinity, Date.now() + life)
-    const rank = delay > 0 ? 0 : this.place(message, ++this.sequence)
-    const entry = new Entry(this, message, 1, rank, until, 0, undefined)
-    if (until > 0 || delay > 0 || !this.passOn(entry)) this.enter(entry, delay)
   }
 
-  ack(delivery: Delivery): void {
+  /** `written`: its store knows already. */
+  ack(delivery: Delivery, written = false): void {
     const entry = this.takeBack(delivery)
-    if (entry !== undefined) this.forget(entry)
+    if (entry !== undefined) this.forget(entry, written)
   }
 
   /** Back to its place without a word. */
@@ -293,6 +356,35 @@ export class Queue implements Home, Chooser {
     this.forget(entry)
   }
 
+  /** Some of it is only on disk. */
+  get spilled(): boolean {
+    return this.depot?.backlog.active === true
+  }
+
+  /** More may be handed out. */
+  wake(): void {
+    this.dispatch()
+  }
+
+  /** What it had when the broker ended: so many messages on disk, of which some wait for their time. */
+  restore(depot: Depot, delayed: readonly (Found & { readonly due: number })[], clean: boolean): void {
+    const { shelf, backlog } = depot
+    this.depot = depot
+    this.held = shelf.messages
+    this.heldBytes = shelf.bytes
+    backlog.begin(1, shelf.messages - delayed.length)
+    const now = Date.now()
+    for (const { key, message, until, tries, due } of delayed) {
+      this.hold(message)
+      // Its time may have come before the end.
+      const attempt = tries?.attempt ?? (clean || due > now ? 1 : 2)
+      const entry = new Entry(this, message, attempt, 0, until, tries?.refusals ?? 0, undefined, key)
+      if (attempt > 1 && tries === undefined) depot.note(entry)
+      this.enter(entry, Math.max(1, due - now))
+    }
+    if (this.prioritized) while (backlog.active) this.load()
+  }
+
   /** Ends what has expired, until there is enough of it. */
   sweep(enough: () => boolean): void {
     if (this.expiries === undefined) return
@@ -314,17 +406,25 @@ export class Queue implements Home, Chooser {
   /** The waiting messages page by page, without those that come after the first page. */
   async *browse(size: number): AsyncGenerator<readonly Message[], void, void> {
     const last = this.sequence
+    const lastKey = this.depot?.shelf.last ?? 0
     let rank = 0
+    /** On disk it has been looked at up to here. */
+    let key = 0
+    const isNew = (entry: Entry): boolean =>
+      entry.key > 0 && entry.key <= lastKey ? entry.key > key : entry.rank % LEVEL <= last
     for (;;) {
+      const now = Date.now()
       const entries = this.list(rank, size)
       const end = entries.at(-1)
-      if (end === undefined) return
-      rank = end.rank
-      const now = Date.now()
-      const page = entries
-        .filter((entry) => entry.rank % LEVEL <= last && (entry.expires === 0 || entry.expires > now))
-        .map(({ message }) => message)
-      if (page.length > 0) yield page
+      const found = end === undefined ? (this.depot?.backlog.peek(key, size) ?? []) : []
+      if (end === undefined && found.length === 0) return
+      const page = [
+        ...entries.filter((entry) => isNew(entry) && (entry.expires === 0 || entry.expires > now)),
+        ...found.filter((entry) => entry.key <= lastKey && (entry.until === 0 || entry.until > now)),
+      ]
+      rank = end?.rank ?? rank
+      key = found.at(-1)?.key ?? key
+      if (page.length > 0) yield page.map(({ message }) => message)
     }
   }
 
@@ -392,26 +492,112 @@ export class Queue implements Home, Chooser {
     else this.dismiss(consumption)
     consumer.deliver(entry)
     // It is written by then, from where it was read.
-    if (entry.state === 'out') entry.message.detach()
+    if (entry.state === 'out') this.settleDown(entry)
   }
 
-  expired(entry: Entry): boolean {
-    if (!isOver(entry)) return false
-    this.expire(entry)
-    return true
+  unfit(entry: Entry): boolean {
+    if (isOver(entry)) {
+      this.expire(entry)
+      return true
+    }
+    return entry.key > 0 && !this.recall(entry)
+  }
+
+  private recall(entry: Entry): boolean {
+    try {
+      entry.message.recall()
+      return true
+    } catch (error) {
+      if (!(error instanceof RecordError)) throw error
+      this.house.lost(this, error)
+      this.drop(entry)
+      return false
+    }
+  }
+
+  /** It stays for a while. */
+  private settleDown(entry: Entry): void {
+    if (entry.key > 0 && this.house.room.scarce) this.depot?.shelve(entry)
+    else entry.message.detach()
   }
 
   private dispatch(): void {
     // A consumer may settle, cancel or send from inside `deliver`: the outer loop goes on with what it finds.
     if (this.dispatching) return
     this.dispatching = true
-    while (this.choice === undefined ? this.handOutNext() : this.choice.step());
+    for (let pages = 0; !this.withheld;) {
+      if (this.choice === undefined ? this.handOutNext() : this.choice.step()) continue
+      if (!this.refill(pages++)) break
+    }
     this.dispatching = false
+  }
+
+  /** The store has to know first. */
+  private get withheld(): boolean {
+    return this.depot !== undefined && this.willing.first() !== undefined && this.depot.holds()
+  }
+
+  /** There was nothing for anybody: more is taken into memory, but not all in one go. */
+  private refill(pages: number): boolean {
+    if (this.depot?.backlog.active !== true || this.willing.first() === undefined) return false
+    if (pages < (this.choice === undefined ? PAGES_A_TURN : 1) && this.refilling === undefined) {
+      this.load()
+      return true
+    }
+    this.refilling ??= this.house.schedule.add(1, () => {
+      this.refilling = undefined
+      this.dispatch()
+      this.house.stirred(this)
+    })
+    return false
+  }
+
+  /** Takes a page of what is on disk only into memory. */
+  private load(): void {
+    const { depot } = this
+    if (depot === undefined) return
+    const { dispatching } = this
+    this.dispatching = true
+    depot.backlog.take(
+      ({ key, message, until, tries }) => {
+        depot.admit(key)
+        this.hold(message)
+        const rank = this.place(message, ++this.sequence)
+        const attempt = tries?.attempt ?? depot.attemptOf(key)
+        this.enter(new Entry(this, message, attempt, rank, until, tries?.refusals ?? 0, undefined, key), 0)
+      },
+      (guest) => this.enter(guest, 0),
+      ({ key, size, reason }) => {
+        this.held--
+        this.heldBytes -= size
+        depot.removeDamaged(key, size)
+        this.house.lost(this, reason)
+      },
+    )
+    this.dispatching = dispatching
+  }
+
+  /** Whether what comes is left on disk. */
+  private spills(): boolean {
+    if (this.prioritized) return false
+    if (this.depot?.backlog.active === true) return true
+    const waiting = this.present - this.unacked
+    if (waiting === 0) return false
+    return (
+      waiting >= WINDOW || this.presentBytes - this.unackedBytes >= WINDOW_BYTES || this.house.room.scarce
+    )
+  }
+
+  /** Never on disk, and behind what is there only. */
+  private seat(entry: Entry): void {
+    entry.message.detach()
+    this.depot?.backlog.seat(entry)
+    this.dispatch()
   }
 
   /** A new one goes straight to who is willing; false where it has to wait or somebody chooses. */
   private passOn(entry: Entry): boolean {
-    if (this.choice !== undefined || this.dispatching) return false
+    if (this.choice !== undefined || this.dispatching || this.withheld) return false
     // Nothing waits while somebody is willing.
     const consumption = this.willing.first()
     if (consumption === undefined) return false
@@ -432,7 +618,7 @@ export class Queue implements Home, Chooser {
     if (consumption === undefined) return false
     // To the one who refused it only when there is no other; whose turn it is does not change by that.
     if (consumption === entry.holder) consumption = this.willing.after(consumption) ?? consumption
-    if (this.expired(entry)) return true
+    if (this.unfit(entry)) return true
     this.ready.shift()
     this.handOut(entry, consumption)
     return true
@@ -489,51 +675,63 @@ export class Queue implements Home, Chooser {
 
   private insert(entry: Entry): void {
     entry.state = 'waiting'
-    if (this.choice !== undefined) this.choice.insert(entry)
-    else if (entry.attempt === 1) this.ready.append(entry)
-    else this.ready.putBack(entry)
+    if (this.choice !== undefined) {
+      this.choice.insert(entry)
+    } else if (entry.rank > this.appended) {
+      this.appended = entry.rank
+      this.ready.append(entry)
+    } else {
+      this.ready.putBack(entry)
+    }
     this.dispatch()
   }
 
   private putBack(
-    entry: Entry,
+    { message, attempt, rank, expires, key }: Entry,
     refusedBy: LocalConsumption | undefined,
     refusals: number,
     delay: number,
   ): void {
-    const { message, attempt, rank, expires } = entry
     // The queue's priorities may have been declared while it was out.
     const place = this.place(message, rank % LEVEL)
-    this.enter(new Entry(this, message, attempt + 1, place, expires, refusals, refusedBy), delay)
+    const entry = new Entry(this, message, attempt + 1, place, expires, refusals, refusedBy, key)
+    this.depot?.note(entry)
+    this.enter(entry, delay)
   }
 
   private enter(entry: Entry, delay: number): void {
-    entry.message.detach()
+    this.settleDown(entry)
     if (entry.expires !== 0) {
       // A dead letter made here might come back here, or to the next such queue, and so on in one go.
-      if (isOver(entry)) return this.declared?.deadLetters ? this.hold(entry, delay) : this.expire(entry)
+      if (isOver(entry)) return this.declared?.deadLetters ? this.putOff(entry, delay) : this.expire(entry)
       this.watch(entry)
     }
     if (delay > 0) this.postpone(entry, delay)
-    else this.insert(entry)
+    else this.takePlace(entry)
   }
 
   private postpone(entry: Entry, delay: number): void {
     entry.state = 'delayed'
     const due = (): void => {
       this.delayed?.delete(entry)
-      // A new one comes last, and priorities may have been declared meanwhile.
-      entry.rank = this.place(entry.message, entry.rank % LEVEL || ++this.sequence)
-      if (!this.expired(entry)) this.insert(entry)
+      if (isOver(entry)) this.expire(entry)
+      else if (entry.rank === 0 && this.spilled) this.seat(entry)
+      else this.takePlace(entry)
       this.house.stirred(this)
     }
     this.delayed ??= new Map()
     this.delayed.set(entry, this.house.schedule.add(delay, due))
   }
 
+  /** A new one comes last, and priorities may have been declared while it was away. */
+  private takePlace(entry: Entry): void {
+    entry.rank = this.place(entry.message, entry.rank % LEVEL || ++this.sequence)
+    this.insert(entry)
+  }
+
   /** Its time is over, also if the clock is set back; it is to die in a while. */
-  private hold({ message, attempt, rank, refusals, holder }: Entry, delay: number): void {
-    this.postpone(new Entry(this, message, attempt, rank, LONG_AGO, refusals, holder), delay)
+  private putOff({ message, attempt, rank, refusals, holder, key }: Entry, delay: number): void {
+    this.postpone(new Entry(this, message, attempt, rank, LONG_AGO, refusals, holder, key), delay)
   }
 
   /** Not when it was settled or returned before, or its queue has ended. */
@@ -564,15 +762,27 @@ export class Queue implements Home, Chooser {
     if (entry.expires !== 0) this.expiries?.forget()
   }
 
-  private forget({ message }: Entry): void {
+  private forget(entry: Entry, written = false): void {
+    const { message, key } = entry
     this.held--
     this.heldBytes -= message.size
+    this.present--
+    this.presentBytes -= message.size
+    this.house.room.used -= message.size
+    if (key > 0 && !written) this.depot?.remove(entry)
     const { group } = message.terms
     if (group !== undefined) this.choice?.groups.drop(group)
     if (this.awaited) this.house.freed(this)
   }
 
   private oldest(): Entry | undefined {
+    const entry = this.oldestHere()
+    if (entry !== undefined || this.depot?.backlog.active !== true) return entry
+    this.load()
+    return this.oldestHere()
+  }
+
+  private oldestHere(): Entry | undefined {
     if (this.choice === undefined) return this.ready.peek()
     if (!this.prioritized) return this.choice.first()
     for (const entry of this.fromOldest()) return entry
@@ -587,8 +797,9 @@ export class Queue implements Home, Chooser {
         const entries = this.list(rank, MANY_BACKS)
         yield* entries
         const last = entries.at(-1)
-        if (last === undefined) return
-        rank = last.rank
+        if (last !== undefined) rank = last.rank
+        else if (this.depot?.backlog.active === true) this.load()
+        else return
       }
     }
     for (let level = HIGHEST_PRIORITY; level >= 0; level--) {
@@ -634,7 +845,7 @@ export class Queue implements Home, Chooser {
       const fate = this.house.bury(this, entry, 'expired', entry.attempt - 1)
       if (fate === 'full') {
         this.detach(entry)
-        this.hold(entry, Math.max(SWEEP_PAUSE, settings.maxRedeliveryDelay))
+        this.putOff(entry, Math.max(SWEEP_PAUSE, settings.maxRedeliveryDelay))
         return
       }
       stats.expired++

@@ -6,6 +6,10 @@ export interface EngineSettings {
   readonly maxQueueMessages: number
   /** Bytes of the frames one queue may hold, unless its terms say otherwise. */
   readonly maxQueueBytes: number
+  /** Queues. */
+  readonly maxQueues: number
+  /** Bytes of messages in memory, those of all queues together. */
+  readonly maxMemory: number
   /** Lasting queues that listen to topics. */
   readonly maxDurableSubscriptions: number
   /** Topics that retain a message. */

@@ -28,6 +28,8 @@ export interface Content {
   closing(): readonly Buffer[]
   /** The same in memory of its own: what a socket read is alive as long as a slice of it is. */
   detach(): Content
+  /** The same in memory. */
+  recall(): Content
 }
 
 const NUL = Buffer.from([0])
@@ -81,6 +83,10 @@ export class Made implements Content {
     const { body } = this
     if (body.length * 2 >= body.buffer.byteLength) return this
     return new Made(this.headers, copyOf(body))
+  }
+
+  recall(): this {
+    return this
   }
 
   private headFor(shown: string, version: Version): Buffer {
@@ -162,6 +168,10 @@ export class Passed implements Content {
     this.put(draft, 0)
     return new Kept(draft.toString('latin1', 0, length), undefined, frame.bodySize, this.utf8)
   }
+
+  recall(): this {
+    return this
+  }
 }
 
 /** What is shorter is kept as a string: a Buffer of its own takes more memory than that. */
@@ -215,7 +225,11 @@ export class Kept implements Content {
     return [this.body, NUL]
   }
 
-  detach(): Content {
+  detach(): this {
+    return this
+  }
+
+  recall(): this {
     return this
   }
 }

@@ -79,6 +79,16 @@ export class Message {
     return this
   }
 
+  /** From now on its content is elsewhere. */
+  shelve(content: Content): void {
+    this.content = content
+  }
+
+  /** Takes it into memory again. */
+  recall(): void {
+    this.content = this.content.recall()
+  }
+
   /** The same under another id, with nothing rendered yet. */
   copy(id: string): Message {
     return new Message(id, this.destination, this.content, this.size, this.terms, this.sender)

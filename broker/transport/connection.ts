@@ -38,8 +38,8 @@ export interface Connection {
   flush(): void
   /** Accepts a rendered payload. False above high water; the Receiver hears `drain` once it is over. Never throws. */
   send(payload: Payload): boolean
-  /** Asks for a sign of life that even a sleeping browser tab gives; nothing where the transport has none. */
-  ping(): void
+  /** Asks for a sign of life that even a sleeping browser tab gives. False where the transport has none. */
+  ping(): boolean
   /** Stops the transport's own keep-alive frames (SockJS `h`), because STOMP heart-beats were agreed on. */
   quiet(): void
   /** Stops reading from the peer; what it goes on to send waits in the network. */
@@ -59,6 +59,8 @@ export interface Receiver {
   full(waiting: number): void
   /** It is below high water again. */
   drain(): void
+  /** The peer says nothing more, but still reads: `close` is to be called when it has been told everything. */
+  left(): void
   closed(): void
 }
 
@@ -73,7 +75,11 @@ const EARLY_FLUSH = 64 * 1024
 const LARGE_PIECE = 16 * 1024
 /** Milliseconds a peer gets to follow a close. */
 const CLOSE_GRACE = 5_000
-/** Milliseconds of silence before the system probes whether the peer is there. */
+/**
+ * Milliseconds of silence before the system probes whether the peer's machine is there: ten times, a
+ * second apart. A peer that was sent something is given up when that was not acknowledged for long,
+ * on Linux for a quarter of an hour.
+ */
 const KEEP_ALIVE = 60_000
 
 /**
@@ -232,7 +238,7 @@ export abstract class GatheringConnection implements Connection {
   private joined: Company | undefined
   private unsent = 0
   private pressed = false
-  private closing = false
+  protected closing = false
   private deadline: NodeJS.Timeout | undefined
 
   /** Bytes handed over that the system has not taken. */
@@ -245,7 +251,10 @@ export abstract class GatheringConnection implements Connection {
   abstract resume(): void
   abstract terminate(): void
 
-  ping(): void {}
+  ping(): boolean {
+    return false
+  }
+
   quiet(): void {}
 
   get buffered(): number {
@@ -314,7 +323,12 @@ export abstract class GatheringConnection implements Connection {
     this.finish(code, reason)
   }
 
-  /** To be called when the peer begins to leave: its session ends now, though the socket may take a while. */
+  /** To be called when the peer has stopped writing, and still reads. */
+  protected fellSilent(): void {
+    if (!this.closing) this.receiver?.left()
+  }
+
+  /** To be called when the peer begins to leave, and listens no more: its session ends now, though the socket may take a while. */
   protected left(): void {
     const receiver = this.receiver
     this.receiver = undefined
@@ -346,7 +360,7 @@ export abstract class SocketConnection extends GatheringConnection {
     super()
     this.socket = socket
     this.transport = transport
-    // Finds dead peers among those that agreed on no heart-beat.
+    // Finds dead peers among those that agreed on no heart-beat and have no pings.
     socket.setKeepAlive(true, KEEP_ALIVE)
     socket.setNoDelay(true)
   }

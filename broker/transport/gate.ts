@@ -74,7 +74,7 @@ export class SockJs {
   private readonly prefix = randomBytes(8).toString('hex')
   private readonly pass: Handler
   private readonly find: (id: string) => SockJsSession | null
-  private closed = false
+  private stopping = false
 
   constructor(options: SockJsOptions) {
     const { version } = load('sockjs/package.json') as { version: string }
@@ -117,9 +117,20 @@ export class SockJs {
     return true
   }
 
+  /** Takes no new sessions. Those that are there go on. */
+  stop(): void {
+    this.stopping = true
+  }
+
+  /** Some peers have not been told of their end, and may yet ask. */
+  get busy(): boolean {
+    for (const connection of this.connections.values()) if (!connection.told) return true
+    return false
+  }
+
   /** Ends every session and forgets it, timers included. */
   close(): void {
-    this.closed = true
+    this.stop()
     for (const connection of this.connections.values()) connection.discard()
   }
 
@@ -128,7 +139,7 @@ export class SockJs {
     if (session !== undefined) nameForeignPage(request)
     const refusal = this.options.refuse(request)
     if (refusal !== undefined) return answer(response, 403, refusal)
-    if (this.closed) return answer(response, 503, 'The broker is shutting down.')
+    if (this.stopping && session === undefined) return refuseNew(response)
 
     allowOrigin(request, response)
     if (path === '' || path === '/') return sendGreeting(request, response)
@@ -143,6 +154,7 @@ export class SockJs {
 
     // Hashed, an id is short, no name of an inherited property, and reaches no other endpoint or broker.
     const id = createHash('sha256').update(`${this.prefix}/${endpoint}/${session}`).digest('base64url')
+    if (this.stopping && !this.connections.has(id)) return refuseNew(response)
     const kind = receiving.get(transport)
     if (kind === undefined) this.send(request, response, id, transport)
     else this.receive(request, response, id, transport, kind.name)
@@ -247,6 +259,11 @@ function answer(response: ServerResponse, status: number, text = ''): void {
   response.statusCode = status
   response.setHeader('Content-Type', 'text/plain; charset=UTF-8')
   response.end(text)
+}
+
+function refuseNew(response: ServerResponse): void {
+  response.setHeader('Connection', 'close')
+  answer(response, 503, 'The broker is shutting down.')
 }
 
 function notFound(response: ServerResponse): void {

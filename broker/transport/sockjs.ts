@@ -113,6 +113,8 @@ export class HttpConnection extends GatheringConnection {
   private paused = false
   private farewell: readonly [code: number, reason: string] | undefined
   private over = false
+  /** The peer knows of the end, or will not ask any more. */
+  told = false
   private heartbeat: NodeJS.Timeout | undefined
   private absence: NodeJS.Timeout | undefined
 
@@ -155,7 +157,10 @@ export class HttpConnection extends GatheringConnection {
     response.on('timeout', () => this.terminate())
     response.on('drain', () => this.relieve())
     response.on('close', () => this.detach(response))
-    if (this.over) return
+    if (this.over) {
+      this.told = true
+      return
+    }
     clearTimeout(this.absence)
     this.heartbeat?.refresh()
     this.pump()
@@ -186,6 +191,7 @@ export class HttpConnection extends GatheringConnection {
     this.queue.length = this.queued = 0
     this.farewell ??= [3000, 'Go away!']
     this.shut()
+    this.told = true
     if (this.response !== undefined && this.response.writableLength > 0) this.response.destroy()
     this.response = undefined
   }
@@ -291,6 +297,7 @@ export class HttpConnection extends GatheringConnection {
     if (this.over) return
     this.over = true
     this.quiet()
+    this.told = this.receiving
     this.session.close(...(this.farewell ?? [1000, 'Normal closure']))
     this.expire()
     this.leave()
@@ -298,7 +305,7 @@ export class HttpConnection extends GatheringConnection {
 
   /** `sockjs` has forgotten the session: the peer left, or its time is up. */
   private gone(): void {
-    this.over = true
+    this.over = this.told = true
     this.quiet()
     clearTimeout(this.absence)
     this.queue.length = this.queued = 0

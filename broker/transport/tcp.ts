@@ -7,6 +7,8 @@ import { SocketConnection, type Accept } from './connection.ts'
  * ERRORs when the end of the connection is on their heels.
  */
 const ERROR_GRACE = 500
+/** Close codes without an ERROR before them. */
+const QUIET: ReadonlySet<number> = new Set([1000, 1001, 1012])
 
 /** Frames as they are. */
 const wire: Wire = {
@@ -28,8 +30,8 @@ class TcpConnection extends SocketConnection {
     socket.on('error', () => {})
     // A peer that only stopped writing still gets its last frames: sockets are half-open until then.
     socket.on('end', () => {
-      this.left()
-      socket.end()
+      this.fellSilent()
+      if (this.closing) socket.end()
     })
   }
 
@@ -55,7 +57,7 @@ class TcpConnection extends SocketConnection {
   protected finish(code: number): void {
     // What still arrives must be read, or the peer gets a reset that may swallow the ERROR.
     this.socket.resume()
-    if (code === 1000 || code === 1001) this.socket.end()
+    if (QUIET.has(code)) this.socket.end()
     else setTimeout(() => this.socket.end(), ERROR_GRACE).unref()
   }
 }

@@ -52,8 +52,9 @@ export class WebSocketConnection extends SocketConnection implements Listener {
     super.ended()
   }
 
-  override ping(): void {
+  override ping(): boolean {
     this.channel.ping()
+    return true
   }
 
   pause(): void {
@@ -116,6 +117,7 @@ export class WebSockets {
   private readonly options: WebSocketsOptions
   /** Agrees on extensions. */
   private readonly server: WebSocketServer | undefined
+  private closed = false
 
   constructor(options: WebSocketsOptions) {
     this.options = options
@@ -133,6 +135,11 @@ export class WebSockets {
       },
       handleProtocols: chooseSubprotocol,
     })
+  }
+
+  /** From now on it refuses them all. */
+  close(): void {
+    this.closed = true
   }
 
   /** A request that node:http has read. */
@@ -154,7 +161,8 @@ export class WebSockets {
   answer(request: Handshake, socket: Socket, head: Buffer): boolean {
     const route = this.options.route(request)
     const refusal = route && this.options.refuse(request)
-    if (route === undefined) refuse(socket, 404, this.options.noRoute(request))
+    if (this.closed) refuse(socket, 503, 'The broker is shutting down.')
+    else if (route === undefined) refuse(socket, 404, this.options.noRoute(request))
     else if (refusal !== undefined) refuse(socket, 403, refusal)
     else if (this.server !== undefined && request.headers['sec-websocket-extensions'] !== undefined)
       return false

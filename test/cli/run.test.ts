@@ -120,27 +120,110 @@ describe('a run of stomp-broker', () => {
     expect(two.map((url) => new URL(url).pathname)).toEqual(['/one', '/two'])
   })
 
-  test.for(['SIGINT', 'SIGTERM'] as const)(
-    '%s tells the clients and ends with 0',
-    async (signal, { shell, house }) => {
-      const run = shell.start(anyPorts)
+  test.for([
+    ['SIGINT', 1001, []],
+    ['SIGTERM', 1012, []],
+    ['SIGINT', 1012, ['--stop-code', 'restart']],
+    ['SIGTERM', 1001, ['--stop-code', 'gone']],
+  ] as const)(
+    '%s tells the clients %i and ends with 0 (%j)',
+    async ([signal, told, options], { shell, house }) => {
+      const run = shell.start([...anyPorts, ...options])
       const shown = await run.ready()
       const port = portOf(shown.get('SockJS')?.[0])
       const tcpPort = portOf(shown.get('TCP')?.[0])
-      const polling = 'SockJS xhr-polling'
-      // A polling client may be between two requests, and then nobody can tell it anything.
-      const told = transports.filter(({ name }) => name !== polling)
-      const peers = await Promise.all(told.map((transport) => house.peer(transport, { port, tcpPort })))
+      const peers = await Promise.all(transports.map((transport) => house.peer(transport, { port, tcpPort })))
       const idle = await RawClient.webSocket(`ws://127.0.0.1:${port}/stomp`)
       run.signal(signal)
       const codes = await Promise.all(peers.map(async ({ closes }) => (await closes.take()).code))
-      expect(codes).toEqual(told.map(({ kind }) => (kind === 'tcp' ? undefined : 1001)))
-      expect((await idle.closed).code).toBe(1001)
+      expect(codes).toEqual(transports.map(({ kind }) => (kind === 'tcp' ? undefined : told)))
+      expect((await idle.closed).code).toBe(told)
       expect(peers.map(({ errors }) => errors.size)).toEqual(peers.map(() => 0))
-      const { code, stderr } = await run.ended
+      const { code, stdout, stderr } = await run.ended
       expect([code, stderr]).toEqual([0, ''])
+      expect(stdout).toMatch(/Stop: Ctrl-C\n\n {2}Closing connections \.\.\.\n$/)
     },
   )
+
+  test('three hundred clients are told, one after another', async ({ shell }) => {
+    const run = shell.start([...anyPorts, '--stop-spread', '300'])
+    const shown = await run.ready()
+    const port = portOf(shown.get('SockJS')?.[0])
+    const tcpPort = portOf(shown.get('TCP')?.[0])
+    const clients: RawClient[] = []
+    const order: number[] = []
+    for (let index = 0; index < 300; index++) {
+      const client = await (index % 3 === 0
+        ? RawClient.tcp(tcpPort)
+        : RawClient.webSocket(`ws://127.0.0.1:${port}${index % 3 === 1 ? '/stomp' : '/ws/0/s/websocket'}`))
+      void client.closed.then(() => order.push(index))
+      clients.push(client)
+    }
+    run.signal('SIGTERM')
+    const codes = await Promise.all(clients.map(async ({ closed }) => (await closed).code))
+    // A WebSocket of SockJS is closed with 1000, behind the frame that tells.
+    expect(codes).toEqual(clients.map((_, index) => [0, 1012, 1000][index % 3]))
+    const sockJs = clients.filter((_, index) => index % 3 === 2)
+    for (const { messages } of sockJs) expect(messages.at(-1)?.data.toString()).toMatch(/^c\[1012,/)
+    expect(order).not.toEqual(order.toSorted((a, b) => a - b))
+    expect((await run.ended).code).toBe(0)
+  })
+
+  test('what was accepted before SIGTERM has its RECEIPT, and nothing else has', async ({ shell }) => {
+    const run = shell.start(anyPorts)
+    const shown = await run.ready()
+    const [reader, sender] = [
+      await RawClient.webSocket(shown.get('WebSocket')?.[0] ?? ''),
+      await RawClient.tcp(portOf(shown.get('TCP')?.[0])),
+    ]
+    for (const client of [reader, sender]) {
+      client.send('CONNECT', { 'accept-version': '1.2', host: 'x' })
+      await client.next('CONNECTED')
+    }
+    await reader.request('SUBSCRIBE', { id: '0', destination: '/topic/stop' })
+    let count = 0
+    const send = (): void => {
+      for (let index = 0; index < 500; index++, count++)
+        sender.send('SEND', { destination: '/topic/stop', receipt: String(count) }, String(count))
+    }
+    send()
+    await sender.until(() => sender.frames.length > 0)
+    run.signal('SIGTERM')
+    send()
+    await Promise.all([reader.closed, sender.closed])
+    const receipted = sender.frames.map(({ headers }) => headers['receipt-id'])
+    expect(receipted.length).toBeGreaterThanOrEqual(1)
+    expect(reader.frames.map(({ body }) => body.toString())).toEqual(receipted)
+    expect((await run.ended).code).toBe(0)
+  })
+
+  test('clients that never read hold it up no longer than --stop-timeout; it says what it waits for', async ({
+    shell,
+  }) => {
+    const run = shell.start([...anyPorts, '--stop-spread', '0', '--stop-timeout', '1500'])
+    const shown = await run.ready()
+    const deaf = [
+      await RawClient.webSocket(shown.get('WebSocket')?.[0] ?? ''),
+      await RawClient.tcp(portOf(shown.get('TCP')?.[0])),
+    ]
+    for (const client of deaf) {
+      client.send('CONNECT', { 'accept-version': '1.2', host: 'x' })
+      await client.next('CONNECTED')
+      await client.request('SUBSCRIBE', { id: '0', destination: '/topic/stop' })
+    }
+    const sender = await RawClient.webSocket(shown.get('WebSocket')?.[0] ?? '')
+    sender.send('CONNECT', { 'accept-version': '1.2', host: 'x' })
+    await sender.next('CONNECTED')
+    for (const client of deaf) client.pause()
+    for (let index = 0; index < 80; index++)
+      await sender.request('SEND', { destination: '/topic/stop' }, 'x'.repeat(100_000))
+    run.signal('SIGTERM')
+    await sender.closed
+    const { code, stdout } = await run.ended
+    expect(code).toBe(0)
+    expect(stdout).toMatch(/ {2}Closing connections \.\.\.\n {2}Closing connections: 2 left \.\.\.\n/)
+    for (const client of deaf) client.destroy()
+  })
 
   test('a second signal ends it at once', async ({ shell, onTestFinished }) => {
     const run = shell.start(anyPorts)

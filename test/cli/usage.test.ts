@@ -92,6 +92,7 @@ describe('the usage of stomp-broker', () => {
     [['--tls-key', 'key.pem'], 'tls-cert and tls-key go together'],
     [['--max-body', '1g'], 'max-frame: must be at least max-body'],
     [['--send-budget', '64k'], 'send-budget: must be at least max-frame'],
+    [['--stop-timeout', '2000'], 'stop-timeout: must be more than stop-spread'],
     [
       ['--heartbeat-min', '9000', '--heartbeat-max', '1000'],
       'heartbeat-min: must not be larger than heartbeat-max',
@@ -156,6 +157,7 @@ describe('the usage of stomp-broker', () => {
       broadcast: '/queue/news.**',
       overflow: '/queue/logs.*=drop-oldest,/queue/x=block',
       priorityQueues: '/queue/urgent.*',
+      slowConsumers: '/topic/logs.*=drop-oldest,/topic/prices.*=keep-latest',
     }
     await writeFile(join(folder, 'app.json'), '{"/app/chat":"/topic/messages"}')
     const environment = Object.fromEntries(

@@ -30,6 +30,10 @@ export interface SuiteOptions {
   readonly settle?: () => Promise<void>
   /** Lets so many milliseconds pass, by the engine's clock and by ours. */
   readonly advance: (milliseconds: number) => Promise<void>
+  /** Messages are to outlive the engine, so that it has to store them. */
+  readonly persistent?: boolean
+  /** How much of what is done many times is done: less where each step waits for a disk. */
+  readonly share?: number
   /** Chapters this engine does not pass, each with the reason. */
   readonly skips?: Readonly<Record<string, string>>
 }
@@ -43,6 +47,8 @@ export const DLQ = '/queue/DLQ.q'
 export const ROOMY: EngineSettings = {
   maxQueueMessages: 1_000,
   maxQueueBytes: 1_000_000,
+  maxQueues: 10_000,
+  maxMemory: 10_000_000,
   maxDurableSubscriptions: 100,
   maxRetained: 100,
   maxDeliveries: 1_000,
@@ -62,11 +68,19 @@ export class Rig {
   stats = new Stats()
   readonly settle: () => Promise<void>
   readonly advance: (milliseconds: number) => Promise<void>
+  /** Of what is done many times. */
+  readonly share: number
+  private readonly terms: Terms
   private readonly openEngine: Open
   private readonly skips: Readonly<Record<string, string>>
   private readonly ids = new MessageIds('test')
 
-  constructor(open: Open, { settle = async () => {}, advance, skips = {} }: SuiteOptions) {
+  constructor(
+    open: Open,
+    { settle = async () => {}, advance, persistent = false, share = 1, skips = {} }: SuiteOptions,
+  ) {
+    this.terms = { ...NO_TERMS, persistent }
+    this.share = share
     this.openEngine = open
     this.settle = settle
     this.advance = async (milliseconds) => {
@@ -103,7 +117,7 @@ export class Rig {
     const bytes = Buffer.from(body)
     const to = typeof destination === 'string' ? parseDestination(destination) : destination
     const map = new Map(Object.entries(headers))
-    return new Message(this.ids.next(), to, new Made(map, bytes), bytes.length, { ...NO_TERMS, ...terms })
+    return new Message(this.ids.next(), to, new Made(map, bytes), bytes.length, { ...this.terms, ...terms })
   }
 
   readonly sends = (destination: string, ...bodies: string[]): Op[] =>

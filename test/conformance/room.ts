@@ -135,6 +135,7 @@ export function room(rig: Rig): void {
       expect(await info('/queue/other')).toBeUndefined()
       expect(await rig.browse()).toEqual(['1', '2'])
       expect(await refusal(...sends(Q, '3'))).toBe('accepted')
+      await rig.settle()
       expect(await rig.browse(DLQ)).toEqual(['full', '1'])
       expect(await refusal(...sends(Q, '4'))).toBe('queue-full')
       expect(await rig.browse()).toEqual(['2', '3'])
@@ -382,6 +383,7 @@ export function room(rig: Rig): void {
       await send(Q, '1', '2')
       const waiting = start(...sends(Q, '3'))
       const batch = start({ type, delivery: consumer.of('1') }, ...sends(Q, '4'))
+      await rig.settle()
       expect(batch.state).toBe('done')
       await turn()
       expect(waiting.state).toBe('waiting')
@@ -397,6 +399,7 @@ export function room(rig: Rig): void {
       await send(Q, '1', '2')
       const [one, two] = [consumer.of('1'), consumer.of('2')]
       const batch = start({ type: 'ack', delivery: one }, ...sends(Q, '3'))
+      await rig.settle()
       expect([batch.state, await count()]).toEqual(['done', [1, 1]])
       const more = start(
         { type: 'ack', delivery: two },

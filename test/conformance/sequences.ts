@@ -181,7 +181,7 @@ export function sequences(rig: Rig): void {
           expect(await rig.engine.inspect()).toEqual([])
           await rig.engine.close()
         }),
-        { numRuns: 300 },
+        { numRuns: 300 * rig.share },
       )
     })
 
@@ -308,7 +308,7 @@ export function sequences(rig: Rig): void {
           expect(await rig.info()).toBeUndefined()
           await rig.engine.close()
         }),
-        { numRuns: 500 },
+        { numRuns: 500 * rig.share },
       )
     })
   })

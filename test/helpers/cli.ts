@@ -57,6 +57,10 @@ export class Cli {
     })
   }
 
+  get pid(): number {
+    return this.child.pid ?? NaN
+  }
+
   /** Waits for what it says, on stdout or stderr. Rejects when it ends without having said it. */
   async says(pattern: RegExp): Promise<void> {
     while (!pattern.test(this.stdout) && !pattern.test(this.stderr)) {

@@ -35,16 +35,25 @@ export class RawClient {
   private readonly write: (data: string | Buffer) => void
   /** Ends at once, without a goodbye. */
   readonly destroy: () => void
+  /** Begins to leave in order: by a close frame, or on TCP by writing no more. */
+  readonly end: () => void
   /** Stops reading, so that the broker finds a slow consumer. */
   readonly pause: () => void
   readonly resume: () => void
 
   private constructor(
-    transport: { write(data: string | Buffer): void; destroy(): void; pause(): void; resume(): void },
+    transport: {
+      write(data: string | Buffer): void
+      destroy(): void
+      end(): void
+      pause(): void
+      resume(): void
+    },
     closed: Promise<Close>,
   ) {
     this.write = (data) => transport.write(data)
     this.destroy = () => transport.destroy()
+    this.end = () => transport.end()
     this.pause = () => transport.pause()
     this.resume = () => transport.resume()
     this.closed = closed.then((close) => {
@@ -68,6 +77,7 @@ export class RawClient {
       {
         write: (data) => socket.send(data),
         destroy: () => socket.terminate(),
+        end: () => socket.close(1000),
         pause: () => socket.pause(),
         resume: () => socket.resume(),
       },
@@ -102,6 +112,7 @@ export class RawClient {
       {
         write: (data) => socket.write(data),
         destroy: () => socket.destroy(),
+        end: () => void socket.end(),
         pause: () => socket.pause(),
         resume: () => socket.resume(),
       },
@@ -277,7 +288,8 @@ export function frame(
   return Buffer.concat([Buffer.from(`${command}\n${head}\n`), Buffer.from(body), Buffer.from([0])])
 }
 
-function parse(bytes: Buffer): { frame: RawFrame; end: number } | undefined {
+/** The first frame, and where it ends; undefined where it is not all there. Strict. */
+export function parse(bytes: Buffer): { frame: RawFrame; end: number } | undefined {
   const blank = bytes.indexOf('\n\n')
   if (blank < 0) return undefined
   const [command = '', ...lines] = bytes.toString('utf8', 0, blank).split('\n')

@@ -12,5 +12,5 @@ const message = new Message('m', parseDestination('/queue/q'), new Made(new Map(
 
 /** An entry of a queue that does not know of it. */
 export function entryOf(rank: number): Entry {
-  return new Entry(queue, message, 1, rank, 0, 0, undefined)
+  return new Entry(queue, message, 1, rank, 0, 0, undefined, 0)
 }

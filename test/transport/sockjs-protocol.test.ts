@@ -237,6 +237,7 @@ async function service(kind: 'echo' | 'close'): Promise<number> {
         data: (chunk) => connection.send(connection.wire.wrap(chunk, Buffer.alloc(0), true)),
         full: () => {},
         drain: () => {},
+        left: () => {},
         closed: () => {},
       }
     },

@@ -52,6 +52,8 @@ class Peer implements Receiver {
     this.wake()
   }
 
+  left(): void {}
+
   closed(): void {
     this.ends++
     this.wake()
@@ -1029,6 +1031,21 @@ describe('the end', () => {
     expect((await post(broker.port, '/ws/000/gone/xhr_send', '["x"]')).status).toBe(404)
   })
 
+  test('is busy until each peer has been told of its end, or is gone', async () => {
+    const broker = await start()
+    expect(broker.sockJs.busy).toBe(false)
+    const one = await session(broker, '/ws/000/one')
+    const streaming = await open(broker.port, 'POST', '/ws/000/two/xhr_streaming')
+    await streaming.until('o\n')
+    broker.sockJs.stop()
+    broker.peers.at(-1)?.connection.close(1012, 'bye')
+    expect(await streaming.body()).toContain('c[1012,"bye"]\n')
+    one.connection.close(1012, 'bye')
+    expect(broker.sockJs.busy).toBe(true)
+    expect(await poll(broker.port, '/ws/000/one')).toBe('c[1012,"bye"]\n')
+    expect(broker.sockJs.busy).toBe(false)
+  })
+
   test('close forgets all sessions and all timers', async () => {
     const timers = (): number => process.getActiveResourcesInfo().filter((name) => name === 'Timeout').length
     const before = timers()
@@ -1061,7 +1078,14 @@ describe('an application that fails', () => {
     const broker = await start({
       accept: () => {
         if (broken === undefined) return fail()
-        return { data: () => {}, full: () => {}, drain: () => {}, closed: () => {}, ...broken }
+        return {
+          data: () => {},
+          full: () => {},
+          drain: () => {},
+          left: () => {},
+          closed: () => {},
+          ...broken,
+        }
       },
     })
     expect(await poll(broker.port, '/ws/000/accept')).toBe('o\n')

@@ -18,7 +18,7 @@ class Fake extends GatheringConnection {
   slow = false
 
   listen(receiver: Partial<Receiver>): void {
-    this.receiver = { data() {}, full() {}, drain() {}, closed() {}, ...receiver }
+    this.receiver = { data() {}, full() {}, drain() {}, left() {}, closed() {}, ...receiver }
   }
   protected pending(): number {
     return this.stuck

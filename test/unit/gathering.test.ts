@@ -87,7 +87,7 @@ class Fake extends GatheringConnection {
 
   constructor(receiver: Partial<Receiver> = {}) {
     super()
-    this.receiver = { data() {}, full() {}, drain() {}, closed() {}, ...receiver }
+    this.receiver = { data() {}, full() {}, drain() {}, left() {}, closed() {}, ...receiver }
   }
 
   protected pending(): number {

@@ -61,8 +61,9 @@ class Fake implements Connection {
     this.sent += this.buffered
     this.buffered = 0
   }
-  ping(): void {
+  ping(): boolean {
     this.pings++
+    return true
   }
   quiet(): void {}
   pause(): void {}

@@ -1,7 +1,11 @@
 import { expect, test, vi } from 'vitest'
 import { Made } from '../../broker/model/content.ts'
-import { Hub, type Subscriber } from '../../broker/core/hub.ts'
+import { Hub, type Outlet, type Subscriber } from '../../broker/core/hub.ts'
+import type { Leniency, SlowPolicy } from '../../broker/core/leniency.ts'
+import { formOf, type Form } from '../../broker/model/form.ts'
 import { Message, MessageIds } from '../../broker/model/message.ts'
+import type { Connection } from '../../broker/transport/connection.ts'
+import { plainWires } from '../../broker/transport/framing.ts'
 import { parseDestination } from '../helpers/destination.ts'
 import { NO_BODY } from '../../broker/protocol/frame.ts'
 import { TestEngine } from '../helpers/broker.ts'
@@ -71,4 +75,70 @@ test('a subscriber is in place when the engine says so', async () => {
   expect(hub.add('/topic/a', { deliver() {} })).toBe(ready)
   // The second one need not wait for the engine.
   expect(hub.add('/topic/a', { deliver() {} })).toBeUndefined()
+})
+
+/** A subscriber on a connection that others share bytes with. */
+class Sparing implements Subscriber {
+  slow = false
+  readonly direct: string[] = []
+  readonly spared: [string, string][] = []
+  readonly outlet: Outlet
+
+  constructor(connection: Connection, form: Form) {
+    this.outlet = { connection, form }
+  }
+  lags(): boolean {
+    return this.slow
+  }
+  deliver({ id }: Message): void {
+    this.direct.push(id)
+  }
+  spare({ id }: Message, policy: string): void {
+    this.spared.push([id, policy])
+  }
+}
+
+test('who lags is left out of what the others are sent together, for as long as that', () => {
+  const policies = new Map<string, SlowPolicy>([['/topic/a', 'drop-oldest']])
+  const leniency = { changes: 0, policy: (name: string) => policies.get(name) } as unknown as Leniency
+  const hub = new Hub(new TestEngine(), new MessageIds('test'), leniency)
+  const form = formOf('0', false, '1.2', plainWires.standard)
+  const together: number[] = []
+  const connection = {
+    company: (members: readonly unknown[]) => ({ send: () => together.push(members.length) > 0 }),
+  } as unknown as Connection
+  const all = [1, 2, 3].map(() => new Sparing(connection, form)) as [Sparing, Sparing, Sparing]
+  for (const one of all) for (const name of ['/topic/a', '/topic/b']) void hub.add(name, one)
+  const detach = vi.fn()
+  const send = (id: string, name = '/topic/a'): void => {
+    const sent = new Message(id, parseDestination(name), new Made(new Map(), NO_BODY))
+    const own = sent.detach.bind(sent)
+    sent.detach = () => {
+      detach(id)
+      return own()
+    }
+    hub.deliver(sent)
+  }
+  send('together')
+  all[1].slow = true
+  send('nobody has said so yet')
+  leniency.changes++
+  send('without one')
+  send('again')
+  // Another topic spares nobody.
+  send('to all', '/topic/b')
+  all[1].slow = false
+  leniency.changes++
+  send('together again')
+  expect(together).toEqual([3, 3, 2, 2, 3, 3])
+  expect(all[1].spared).toEqual([
+    ['without one', 'drop-oldest'],
+    ['again', 'drop-oldest'],
+  ])
+  expect(detach.mock.calls).toEqual([['without one'], ['again']])
+  expect(all.flatMap(({ direct }) => direct)).toEqual([])
+  // One alone is spared all the same.
+  for (const one of all.slice(1)) hub.remove('/topic/a', one)
+  send('alone')
+  expect(all[0].spared).toEqual([['alone', 'drop-oldest']])
 })

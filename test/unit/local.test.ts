@@ -17,6 +17,8 @@ async function open(maxQueueMessages: number): Promise<void> {
   engine = new LocalEngine(
     {
       maxQueueMessages,
+      maxQueues: 1_000,
+      maxMemory: 1_000_000,
       maxQueueBytes: 100 * maxQueueMessages,
       maxDurableSubscriptions: 1,
       maxRetained: 1,
@@ -59,9 +61,9 @@ test.each([
   ['a message that expires', () => send({ expires: Date.now() + 60_000 })],
   ['an idle life', () => engine.declare(Q, { idleLife: 60_000 })],
 ])('a removed queue leaves no timer behind for %s', (_what, act) => {
-  act()
+  void act()
   expect(vi.getTimerCount()).toBe(1)
-  engine.remove(Q)
+  void engine.remove(Q)
   expect(vi.getTimerCount()).toBe(0)
 })
 
@@ -95,8 +97,8 @@ test('many that expire at once do so in several turns of the event loop', async 
 })
 
 test('an expired message that waits for its dead letters stays so when the clock is set back', async () => {
-  engine.declare(Q, { lasting: true, deadLetters: parseDestination(DLQ) })
-  engine.declare(DLQ, { lasting: true, maxMessages: 1 })
+  void engine.declare(Q, { lasting: true, deadLetters: parseDestination(DLQ) })
+  void engine.declare(DLQ, { lasting: true, maxMessages: 1 })
   send({}, DLQ)
   const start = Date.now()
   send({ expires: start + 100 })
@@ -112,7 +114,7 @@ test('an expired message that waits for its dead letters stays so when the clock
     { queue: Q, ready: 3 },
     { queue: DLQ, ready: 1 },
   ])
-  engine.remove(DLQ)
+  void engine.remove(DLQ)
   vi.setSystemTime(start - 10_000)
   vi.advanceTimersByTime(5_000)
   expect(await engine.inspect()).toMatchObject([
@@ -162,10 +164,10 @@ test('a closed engine has no timer', async () => {
 test('an error names the queue and the limit', () => {
   for (let count = 0; count < 10; count++) send({})
   expect(() => send({})).toThrow(/\/queue\/q .* 10 messages \(limit max-queue-messages\)/)
-  engine.remove(Q)
-  engine.declare(Q, { maxMessages: 0 })
+  void engine.remove(Q)
+  void engine.declare(Q, { maxMessages: 0 })
   expect(() => send({})).toThrow(/\/queue\/q .* 0 messages \(a limit of its own\)/)
-  engine.remove(Q)
-  engine.declare(Q, { maxBytes: 0 })
+  void engine.remove(Q)
+  void engine.declare(Q, { maxBytes: 0 })
   expect(() => send({})).toThrow(/\/queue\/q .* 1 more bytes \(a limit of its own, 0\)/)
 })

@@ -64,12 +64,15 @@ describe('bounds, met and crossed by one', () => {
     ['heartbeatMin', 500, 60_000],
     ['heartbeatMax', 1_000, 2 ** 31 - 1],
     ['heartbeatCeiling', 1, 2 ** 31 - 1],
+    ['pingInterval', 500, 2 ** 31 - 1],
     ['connectTimeout', 100, 2 ** 31 - 1],
     ['maxCommand', 16, 2 ** 40],
     ['maxHeaders', 1, 2 ** 31 - 1],
     ['maxHeaderLine', 64, 2 ** 40],
     ['maxBody', 0, undefined],
     ['sendBudget', undefined, 2 ** 40],
+    ['totalSendBudget', 8 * 2 ** 20 + 2 ** 16, 2 ** 40],
+    ['slowMessages', 1, 2 ** 31 - 1],
     ['prefetch', 1, 2 ** 31 - 1],
     ['maxQueueMessages', 1, 2 ** 31 - 1],
     ['maxQueueBytes', 1, 2 ** 40],
@@ -118,6 +121,10 @@ describe('what cannot be', () => {
     ['origins', ['*.example.com']],
     ['logLevel', 'loud'],
     ['sockjsBinary', 'native'],
+    ['slowConsumers', ['/topic/a']],
+    ['slowConsumers', ['/topic/a=refuse']],
+    ['slowConsumers', ['topic/a=keep-latest']],
+    ['slowConsumers', ['/topic/a=drop-oldest', '/topic/a=drop-oldest']],
   ])('%s: %j', (key, value) => {
     const found = problems({ [key]: value })
     expect(found.length).toBeGreaterThan(0)
@@ -126,6 +133,7 @@ describe('what cannot be', () => {
 
   test.each<[string, unknown]>([
     ['endpoints', ['/a', '/b/c', '/D-e_f~1']],
+    ['slowConsumers', ['/topic/a.*=drop-oldest', '/queue/b=keep-latest', '/topic/**=disconnect']],
     ['origins', ['*', 'null', 'http://localhost:8080', 'https://app.example.com']],
   ])('%s may be %j', (key, value) => {
     expect(problems({ [key]: value })).toEqual([])
@@ -158,7 +166,9 @@ describe('what cannot be', () => {
     [{ tlsPort: 61_617 }, /tls-port/],
     [{ endpoints: [] }, /endpoints/],
     [{ maxFrame: 2_000, maxBody: 2_001 }, /max-frame/],
-    [{ sendBudget: 8 * 2 ** 20 + 2 ** 16 - 1 }, /send-budget/],
+    [{ sendBudget: 8 * 2 ** 20 + 2 ** 16 - 1 }, /^send-budget/],
+    [{ totalSendBudget: 8 * 2 ** 20 + 2 ** 16 - 1 }, /^total-send-budget/],
+    [{ slowConsumers: ['/*/a=keep-latest'] }, /prefix/],
   ])('options that contradict each other: %j', (options, problem) => {
     const found = problems(options)
     expect(found).toHaveLength(1)

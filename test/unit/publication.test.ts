@@ -6,6 +6,7 @@ import { refusal } from '../protocol/decode.ts'
 const NOW = 1_800_000_000_000
 const tell = vi.fn<(warning: string) => void>()
 const sender: Sender = {
+  terms: NO_TERMS,
   replyAddress: (replyTo) => replyTo.replace('/temp-queue/', '/reply-queue/'),
   tell,
 }

@@ -1,0 +1,225 @@
+/** The folder of a store: whether it may be opened, and by whom. */
+import { randomUUID } from 'node:crypto'
+import {
+  accessSync,
+  closeSync,
+  constants,
+  existsSync,
+  fsyncSync,
+  mkdirSync,
+  openSync,
+  readdirSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  statfsSync,
+  statSync,
+  writeFileSync,
+} from 'node:fs'
+import { join } from 'node:path'
+import { Lock } from './lock.ts'
+
+/** What this version reads and writes. */
+export const FORMAT = 1
+
+/** A store that cannot be opened, in a sentence that says what to do. */
+export class StoreError extends Error {
+  override readonly name = 'StoreError'
+}
+
+/** The file that says what the folder is. */
+interface Label {
+  readonly format: number
+  /** The version of the broker that made it. */
+  readonly version: string
+  /** Also in the store: who swaps the files is told. */
+  readonly id: string
+  /** What the data was when it was closed properly. */
+  readonly closed?: { readonly bytes: number; readonly changed: number }
+}
+
+const LABEL = 'store.json'
+const DATA = 'data.mdb'
+/** What may lie in a folder before it is a store. */
+const HARMLESS = new Set(['lock', 'lost+found', 'lock.mdb'])
+
+/** File systems on which the locks and the memory maps of a store do not hold (Linux, statfs). */
+const network = new Map([
+  [0x6969, 'NFS'],
+  [0x517b, 'SMB'],
+  [0xff534d42, 'CIFS'],
+  [0xfe534d42, 'SMB2'],
+  [0x01021997, '9p'],
+])
+
+export class Folder {
+  readonly path: string
+  /** Nothing is in it yet. */
+  readonly fresh: boolean
+  private label: Label
+  private readonly lock: Lock
+
+  private constructor(path: string, label: Label, fresh: boolean, lock: Lock) {
+    this.path = path
+    this.label = label
+    this.fresh = fresh
+    this.lock = lock
+  }
+
+  /** Takes the folder, which is made if it is not there. Throws StoreError where it cannot be had. */
+  static async take(path: string, version: string, make = true): Promise<Folder> {
+    prepare(path, make)
+    const lock = await takeLock(path)
+    try {
+      const label = readLabel(path)
+      if (label !== undefined) return new Folder(path, label, false, lock)
+      const others = readdirSync(path).filter((name) => !HARMLESS.has(name) && !name.startsWith('.'))
+      if (others.includes(DATA)) {
+        throw new StoreError(
+          `${path} holds ${DATA} but no ${LABEL}, so this is only a part of a store; restore the whole folder from a backup, or choose another --data-dir.`,
+        )
+      }
+      if (others.length > 0 || !make) {
+        throw new StoreError(
+          `${path} is no folder of stomp-broker${others.length > 0 ? ` (it holds ${others[0]})` : ''}; choose an empty one with --data-dir.`,
+        )
+      }
+      return new Folder(path, { format: FORMAT, version, id: randomUUID() }, true, lock)
+    } catch (error) {
+      await lock.release()
+      throw error
+    }
+  }
+
+  get id(): string {
+    return this.label.id
+  }
+
+  get dataFile(): string {
+    return join(this.path, DATA)
+  }
+
+  /** Bytes of the data on disk; 0 where there is none. */
+  get fileBytes(): number {
+    return statSync(this.dataFile, { throwIfNoEntry: false })?.size ?? 0
+  }
+
+  /** Whether nobody has written since it was closed properly. */
+  get untouched(): boolean {
+    const { closed } = this.label
+    const data = statSync(this.dataFile, { throwIfNoEntry: false })
+    return closed !== undefined && data?.size === closed.bytes && data.mtimeMs === closed.changed
+  }
+
+  /** From now on it is a store. */
+  sign(): void {
+    writeLabel(this.path, this.label)
+  }
+
+  /** To be called when the data is closed. */
+  async release(): Promise<void> {
+    const data = statSync(this.dataFile, { throwIfNoEntry: false })
+    if (data !== undefined) {
+      this.label = { ...this.label, closed: { bytes: data.size, changed: data.mtimeMs } }
+      try {
+        writeLabel(this.path, this.label)
+      } catch {
+        // It only saves a check the next time; a full disk must not keep us from ending.
+      }
+    }
+    await this.lock.release()
+  }
+
+  /** Lets go of it without a word: it was not opened, or is broken. */
+  abandon(): Promise<void> {
+    return this.lock.release()
+  }
+}
+
+function prepare(path: string, make: boolean): void {
+  try {
+    if (make) mkdirSync(path, { recursive: true, mode: 0o700 })
+    readdirSync(path)
+    accessSync(path, constants.W_OK)
+  } catch (error) {
+    const { code = '' } = error as NodeJS.ErrnoException
+    const why: Record<string, string> = {
+      EACCES: 'this user may not write to it; change its owner (chown) or its mode',
+      EPERM: 'this user may not write to it; change its owner (chown) or its mode',
+      EROFS: 'it is on a read-only file system; mount it for writing',
+      ENOTDIR: 'it is not a folder',
+      EEXIST: 'it is not a folder',
+      ENOENT: 'it is not there',
+      ENOSPC: 'there is no space left on its disk',
+    }
+    throw new StoreError(`${path} cannot be used: ${why[code] ?? code}, or choose another --data-dir.`)
+  }
+  const kind = process.platform === 'linux' ? network.get(statfsSync(path).type) : undefined
+  if (kind !== undefined) {
+    throw new StoreError(
+      `${path} is on a network file system (${kind}), where a store may be damaged; choose a --data-dir on a local disk.`,
+    )
+  }
+}
+
+async function takeLock(path: string): Promise<Lock> {
+  let lock: Lock | undefined
+  try {
+    lock = await Lock.take(path)
+  } catch (error) {
+    const { code = '' } = error as NodeJS.ErrnoException
+    const long = code === 'ENAMETOOLONG' || code === 'EINVAL'
+    throw new StoreError(
+      long
+        ? `${path} is too long a path to be locked; choose a shorter --data-dir.`
+        : `${path} cannot be locked (${code}); choose a --data-dir on a local disk that this user may write to.`,
+    )
+  }
+  if (lock !== undefined) return lock
+  throw new StoreError(
+    `${path} is in use by another stomp-broker; stop that one, or choose another --data-dir.`,
+  )
+}
+
+function readLabel(path: string): Label | undefined {
+  const file = join(path, LABEL)
+  if (!existsSync(file)) return undefined
+  let label: Partial<Label>
+  try {
+    label = JSON.parse(readFileSync(file, 'utf8')) as Partial<Label>
+  } catch {
+    throw new StoreError(
+      `${file} is damaged; restore the folder from a backup, or choose another --data-dir.`,
+    )
+  }
+  const { format, version = 'unknown', id } = label ?? {}
+  if (typeof format !== 'number' || typeof id !== 'string')
+    throw new StoreError(
+      `${file} is damaged; restore the folder from a backup, or choose another --data-dir.`,
+    )
+  if (format > FORMAT) {
+    throw new StoreError(
+      `${path} was written by a newer stomp-broker (${version}); run that version or a newer one: npx stomp-broker@latest --data-dir ${path}`,
+    )
+  }
+  return label as Label // its parts are checked above
+}
+
+/** All or nothing, and on disk. */
+function writeLabel(path: string, label: Label): void {
+  const file = join(path, LABEL)
+  const draft = `${file}.new`
+  const handle = openSync(draft, 'w', 0o600)
+  try {
+    writeFileSync(handle, `${JSON.stringify(label)}\n`)
+    fsyncSync(handle)
+  } finally {
+    closeSync(handle)
+  }
+  try {
+    renameSync(draft, file)
+  } catch (error) {
+    rmSync(draft, { force: true })
+    throw error
+  }
+}

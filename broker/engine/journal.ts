@@ -1,0 +1,349 @@
+import { statfsSync } from 'node:fs'
+import type { Message } from '../model/message.ts'
+import { StompError } from '../protocol/errors.ts'
+import type { Found } from './backlog.ts'
+import { Batch } from './batch.ts'
+import { DELAYED, messageKey, queueKey } from './keys.ts'
+import { Draft, readRecord } from './record.ts'
+import { Shelf } from './shelf.ts'
+import type { WriteError } from './writer.ts'
+import { countsRecord, seal, triesRecord, type Store } from './store.ts'
+
+/** Milliseconds before what could not be written is tried again. */
+const RETRY = 1_000
+/** Bytes to be written from which on senders are read no further. */
+const CROWDED = 32 * 1024 * 1024
+/** What was written and is applied in a turn of the event loop, before everybody else gets theirs. */
+const APPLIED_A_TURN = 512
+/** Free bytes below which a disk counts as full. */
+const SCARCE = 1024 * 1024
+const ENOSPC = 28
+
+/**
+ * What is to be done when something is on disk. Jobs are done in the order in which they were
+ * given. One that can be refused is, if its part cannot be written; any other is tried until it can.
+ */
+interface Job {
+  readonly apply: () => void
+  readonly refuse: ((error: StompError) => void) | undefined
+  /** Where its part of the batch lies. */
+  readonly from: number
+  readonly to: number
+  /** What its part adds. */
+  readonly added: readonly (readonly [Shelf, number])[]
+}
+
+/**
+ * Everything that is to be on disk, written in the order in which it was said: what comes while a
+ * batch is being written goes into the next one, so that one wait for the disk serves many senders.
+ */
+export class Journal {
+  readonly store: Store
+  /** Bytes that are being written. */
+  private taken = 0
+  private batch = new Batch()
+  private jobs: Job[] = []
+  private added: (readonly [Shelf, number])[] | undefined
+  private readonly dirty = new Set<Shelf>()
+  private spare: Buffer | undefined
+  private writing = false
+  private planned = false
+  private retry: NodeJS.Timeout | undefined
+  /** Done by the disk, and not by us yet. */
+  private ready: Job[] = []
+  private applying = false
+  private queues: number
+  private failure: StompError | undefined
+  private readonly idle: (() => void)[] = []
+  private readonly warn: (text: string) => void
+
+  constructor(store: Store, warn: (text: string) => void) {
+    this.store = store
+    this.warn = warn
+    this.queues = store.lastQueue
+  }
+
+  /** Senders are to wait. */
+  get crowded(): boolean {
+    return this.taken + this.batch.length > CROWDED
+  }
+
+  /** Why nothing can be written at present; undefined nearly always. */
+  get failing(): StompError | undefined {
+    return this.failure
+  }
+
+  /** A job: what it writes, what it does when that is on disk, and what else if it never will be. */
+  submit(write: () => void, apply: () => void, refuse?: (error: StompError) => void): void {
+    const from = this.batch.length
+    const added: (readonly [Shelf, number])[] = []
+    this.added = added
+    write()
+    this.added = undefined
+    this.jobs.push({ apply, refuse, from, to: this.batch.length, added })
+    this.plan()
+  }
+
+  // --- what can be written --------------------------------------------------------------------
+
+  /** A queue that has something on disk from now on. */
+  shelve(record: Buffer): Shelf {
+    const shelf = new Shelf(this, ++this.queues)
+    this.describe(shelf, record)
+    return shelf
+  }
+
+  /** One that was there before. */
+  shelfAt(number: number): Shelf {
+    return new Shelf(this, number, this.store.counts(number))
+  }
+
+  /** The messages of a queue that wait for their time. */
+  delayed(shelf: Shelf): readonly (Found & { readonly due: number })[] {
+    const { store } = this
+    const tries = store.tries(shelf.number, DELAYED, 2 * DELAYED - 2)
+    return [...store.messages(shelf.number, DELAYED, 2 * DELAYED - 1, Infinity)].map(([key, record]) => {
+      const { message, due, until } = readRecord(record)
+      return { key, message, due, until, tries: tries.get(key) }
+    })
+  }
+
+  describe({ number }: Shelf, record: Buffer): void {
+    this.batch.putBytes('queues', queueKey(number), seal(record))
+    this.plan()
+  }
+
+  /** Ends a queue with all it has. */
+  bury(shelf: Shelf): void {
+    const key = queueKey(shelf.number)
+    shelf.buried = true
+    this.dirty.delete(shelf)
+    this.batch.remove('counts', key)
+    if (shelf.messages > 0) this.batch.bury(key)
+    else this.batch.remove('queues', key)
+    this.plan()
+  }
+
+  /** The key of the message. When its time comes, and when it expires in the queue: milliseconds since the epoch, or 0. */
+  append(shelf: Shelf, message: Message, due: number, until: number): number {
+    const key = shelf.last + 1
+    shelf.last = key
+    const place = due > 0 ? key + DELAYED : key
+    this.batch.put('messages', messageKey(shelf.number, place), new Draft(message, due, until))
+    shelf.add(message.size)
+    this.added?.push([shelf, message.size])
+    this.touch(shelf)
+    return place
+  }
+
+  remove(shelf: Shelf, key: number, size: number, tried: boolean): void {
+    if (shelf.buried) return
+    const place = messageKey(shelf.number, key)
+    this.batch.remove('messages', place)
+    if (tried) this.batch.remove('attempts', place)
+    shelf.subtract(size)
+    this.touch(shelf)
+  }
+
+  tries(shelf: Shelf, key: number, attempt: number, refusals: number): void {
+    if (shelf.buried) return
+    this.batch.putBytes('attempts', messageKey(shelf.number, key), triesRecord({ attempt, refusals }))
+    this.plan()
+  }
+
+  retain(topic: string, message: Message | undefined): void {
+    const key = Buffer.from(topic)
+    if (message === undefined) this.batch.remove('retained', key)
+    else this.batch.put('retained', key, new Draft(message, 0, 0))
+    this.plan()
+  }
+
+  /** Its counts have changed. */
+  touch(shelf: Shelf): void {
+    if (shelf.buried) return
+    this.dirty.add(shelf)
+    this.plan()
+  }
+
+  // --- writing --------------------------------------------------------------------------------
+
+  /** Resolves once everything said until now is on disk and done; rejects if it cannot be written at present. */
+  settled(): Promise<void> {
+    return new Promise((resolve, reject) => {
+      this.submit(
+        () => {},
+        resolve,
+        (error) => reject(error),
+      )
+    })
+  }
+
+  /** Writes and does all that is left, and what `last` still says, unless nothing can be written. */
+  async close(last: () => void): Promise<void> {
+    await this.rested()
+    last()
+    await this.rested()
+    clearTimeout(this.retry)
+    await this.store.close()
+  }
+
+  /** Resolves when nothing is left to be written or done, or nothing can be. */
+  async rested(): Promise<void> {
+    while (this.busy && this.failure === undefined) {
+      await new Promise<void>((resolve) => {
+        this.idle.push(resolve)
+        this.plan()
+      })
+    }
+  }
+
+  private get busy(): boolean {
+    return (
+      this.writing ||
+      this.planned ||
+      this.applying ||
+      this.batch.length > 0 ||
+      this.dirty.size > 0 ||
+      this.jobs.length > 0
+    )
+  }
+
+  private plan(): void {
+    if (this.planned || this.writing || this.retry !== undefined) return
+    this.planned = true
+    setImmediate(() => {
+      this.planned = false
+      void this.flush()
+    })
+  }
+
+  private async flush(): Promise<void> {
+    const { batch, jobs } = this
+    const shelves = [...this.dirty]
+    this.dirty.clear()
+    this.batch = new Batch(this.spare)
+    this.spare = undefined
+    this.jobs = []
+    this.writing = true
+    await this.write(batch, jobs, shelves)
+    this.writing = false
+    this.taken = 0
+    if (this.failure !== undefined) return
+    if (this.batch.length > 0 || this.jobs.length > 0 || this.dirty.size > 0) this.plan()
+    else this.rest()
+  }
+
+  private async write(batch: Batch, jobs: readonly Job[], shelves: readonly Shelf[]): Promise<void> {
+    const ops = batch.length
+    const marks = shelves.map(({ mark }) => mark)
+    for (const shelf of shelves) {
+      if (!shelf.buried) batch.putBytes('counts', queueKey(shelf.number), countsRecord(shelf))
+    }
+    this.taken = batch.length
+    if (batch.length > 0) {
+      const { memory, error } = await this.store.write(batch.memory, batch.length)
+      if (error !== undefined) return this.undo(memory.subarray(0, ops), jobs, shelves, error)
+      this.spare = memory
+    }
+    this.recover()
+    for (const [index, shelf] of shelves.entries()) shelf.assure(marks[index] ?? 0)
+    this.do(jobs)
+  }
+
+  /** Nothing of a batch is on disk: what can be refused is, and the rest is written without it. */
+  private undo(
+    ops: Buffer,
+    jobs: readonly Job[],
+    shelves: readonly Shelf[],
+    error: WriteError,
+  ): void | Promise<void> {
+    const reason = this.explain(error)
+    const refused = jobs.filter(({ refuse }) => refuse !== undefined)
+    if (refused.length === 0) return this.fail(ops, jobs, shelves, reason)
+    const rest = new Batch()
+    const moved: Job[] = []
+    let at = 0
+    for (const job of jobs) {
+      rest.copy(ops.subarray(at, job.from))
+      at = job.to
+      if (job.refuse === undefined) {
+        const from = rest.length
+        rest.copy(ops.subarray(job.from, job.to))
+        moved.push({ ...job, from, to: rest.length })
+      } else {
+        for (const [shelf, size] of job.added) shelf.subtract(size)
+      }
+    }
+    rest.copy(ops.subarray(at))
+    this.do(refused.map((job) => ({ ...job, apply: () => job.refuse?.(reason) })))
+    return this.write(rest, moved, shelves)
+  }
+
+  /** Not even what makes room can be written: it is tried again, before all that came since. */
+  private fail(ops: Buffer, jobs: readonly Job[], shelves: readonly Shelf[], reason: StompError): void {
+    const { batch, jobs: later } = this
+    const all = new Batch()
+    all.copy(ops)
+    all.copy(batch.memory.subarray(0, batch.length))
+    this.batch = all
+    this.jobs = [
+      ...jobs,
+      ...later.map((job) => ({ ...job, from: job.from + ops.length, to: job.to + ops.length })),
+    ]
+    for (const shelf of shelves) if (!shelf.buried) this.dirty.add(shelf)
+    if (this.failure === undefined)
+      this.warn(`Nothing can be written to ${this.store.folder.path}: ${reason.message}`)
+    this.failure = reason
+    // Better a message that comes again without a word than none.
+    for (const shelf of shelves) shelf.assure(Infinity)
+    this.rest()
+    this.retry = setTimeout(() => {
+      this.retry = undefined
+      this.plan()
+    }, RETRY).unref()
+  }
+
+  private recover(): void {
+    if (this.failure === undefined) return
+    this.failure = undefined
+    this.warn(`${this.store.folder.path} can be written to again.`)
+  }
+
+  private rest(): void {
+    if (this.failure === undefined && this.busy) return
+    for (const resolve of this.idle.splice(0)) resolve()
+  }
+
+  private do(jobs: readonly Job[]): void {
+    for (const job of jobs) this.ready.push(job)
+    if (!this.applying && this.ready.length > 0) this.work()
+  }
+
+  private work(): void {
+    this.applying = true
+    const now = this.ready.splice(0, APPLIED_A_TURN)
+    for (const { apply } of now) apply()
+    if (this.ready.length > 0) {
+      setImmediate(() => this.work())
+      return
+    }
+    this.applying = false
+    this.rest()
+  }
+
+  private explain({ message, code }: WriteError): StompError {
+    let full = code === ENOSPC
+    try {
+      const { bavail, bsize } = statfsSync(this.store.folder.path)
+      full ||= bavail * bsize < SCARCE
+    } catch {
+      // What went wrong says enough.
+    }
+    const why = full ? 'its disk is full' : message
+    return new StompError(
+      'store-full',
+      `The broker cannot keep the message, because ${why}; it was not taken. Send it again later.`,
+      full ? undefined : message,
+    )
+  }
+}
