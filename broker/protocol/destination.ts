@@ -50,22 +50,49 @@ const control = /[\u0000-\u001f\u007f-\u009f]/
 const KNOWN = 100_000
 const KNOWN_CHARACTERS = 10_000_000
 
-/** What was found out about a name. Bounded, and emptied rather than aged: it refills in no time. */
+/** Milliseconds, or at most twice of them, after which a name that nobody uses is forgotten. */
+const REMEMBERED_FOR = 5_000
+
+/** What was found out about a name. Bounded, and emptied when it is full: it refills in no time. */
 class Known<T> {
-  private readonly entries = new Map<string, T>()
-  private characters = 0
+  private young = new Map<string, T>()
+  private youngCharacters = 0
+  /** Not asked for since the last aging. */
+  private old = new Map<string, T>()
+  private oldCharacters = 0
 
   get(name: string): T | undefined {
-    return this.entries.get(name)
+    return this.young.get(name) ?? (this.old.size === 0 ? undefined : this.renew(name))
   }
 
   set(name: string, value: T): void {
-    this.characters += name.length
-    if (this.entries.size >= KNOWN || this.characters > KNOWN_CHARACTERS) {
-      this.entries.clear()
-      this.characters = name.length
+    const characters = this.youngCharacters + this.oldCharacters + name.length
+    if (this.young.size + this.old.size >= KNOWN || characters > KNOWN_CHARACTERS) {
+      this.young.clear()
+      this.old.clear()
+      this.youngCharacters = this.oldCharacters = 0
     }
-    this.entries.set(name, value)
+    this.youngCharacters += name.length
+    this.young.set(name, value)
+  }
+
+  /** Forgets what was not asked for since the last time. */
+  age(): void {
+    if (this.young.size + this.old.size === 0) return
+    this.old = this.young
+    this.oldCharacters = this.youngCharacters
+    this.young = new Map()
+    this.youngCharacters = 0
+  }
+
+  private renew(name: string): T | undefined {
+    const value = this.old.get(name)
+    if (value === undefined) return undefined
+    this.old.delete(name)
+    this.oldCharacters -= name.length
+    this.young.set(name, value)
+    this.youngCharacters += name.length
+    return value
   }
 }
 
@@ -76,9 +103,19 @@ export class Destinations {
   private readonly known = new Known<readonly (Destination | Personal)[]>()
   /** And with every client that subscribes. */
   private readonly interests = new Known<Subscribed>()
+  private sinceAging = 0
 
   constructor(rules: DestinationRules = NO_RULES) {
     this.rules = rules
+  }
+
+  /** To be called now and then, with the milliseconds since the last time. */
+  tick(elapsed: number): void {
+    this.sinceAging += elapsed
+    if (this.sinceAging < REMEMBERED_FOR) return
+    this.sinceAging = 0
+    this.known.age()
+    this.interests.age()
   }
 
   /** What a SEND names: more than one where a comma and a slash part them, as on ActiveMQ. */
