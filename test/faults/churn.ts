@@ -28,12 +28,8 @@ const exits: readonly ((peer: Peer) => Promise<void>)[] = [
   },
   // In the middle of a frame.
   (peer) => {
-    const { wrap, socket } = peer
-    socket.end(
-      wrap
-        .call(peer, stomp('SEND', { destination: '/topic/churn', 'content-length': 1_000 }, 'x'))
-        .subarray(0, 40),
-    )
+    const headers = { destination: '/topic/churn', 'content-length': 1_000 }
+    peer.socket.end(peer.wrap(stomp('SEND', headers, 'x')).subarray(0, 40))
     return peer.ended
   },
   // With an ERROR.
@@ -52,6 +48,7 @@ const exits: readonly ((peer: Peer) => Promise<void>)[] = [
 /** Connections, subscriptions, destinations and transactions that come and go: nothing of them stays. */
 export const churn: Fault = {
   name: 'churn',
+  // The least a broker may have of what it keeps, so that it shows what is not given back.
   args: ['--max-durable-subscriptions=100', '--max-retained=100', '--sockjs-max-sessions=200'],
   async run({ server, random, until, note }) {
     const counts = { connections: 0, names: 0 }
@@ -88,8 +85,12 @@ export const churn: Fault = {
 /** What a client does with a name that was never used before, and never will be again. */
 type Use = (name: number) => Buffer[]
 
-export const uses: readonly Use[] = [
+const uses: readonly Use[] = [
   (name) => [stomp('SEND', { destination: `/topic/churn.${name}.x` }, 'x')],
+  (name) => [
+    stomp('SUBSCRIBE', { id: name, destination: `/topic/churn.${name}.*`, selector: `a = '${name}'` }),
+    stomp('UNSUBSCRIBE', { id: name }),
+  ],
   (name) => {
     const destination = `/queue/churn.${name}`
     return [
@@ -98,10 +99,6 @@ export const uses: readonly Use[] = [
       stomp('UNSUBSCRIBE', { id: name }),
     ]
   },
-  (name) => [
-    stomp('SUBSCRIBE', { id: name, destination: `/topic/churn.${name}.*`, selector: `a = '${name}'` }),
-    stomp('UNSUBSCRIBE', { id: name }),
-  ],
   (name) => {
     const [destination, durable] = [`/topic/churn.durable.${name}`, `d${name}`]
     return [

@@ -34,7 +34,7 @@ const manyHeaders = stomp('SEND', {
 const longLines = stomp('SEND', { destination: nobody, long: 'x'.repeat(8 * KIB - 10) })
 const escapes = stomp('SEND', { destination: nobody, escapes: '\\n\\c\\\\'.repeat(1000) })
 
-export const floods_: readonly Flood[] = [
+const kinds: readonly Flood[] = [
   { name: 'small messages that nobody hears', transport: 'tcp', wire: times(600, send) },
   {
     name: 'small messages that nobody hears',
@@ -74,7 +74,7 @@ export const floods_: readonly Flood[] = [
     transport: 'websocket',
     wire: Buffer.concat([
       clientFrame(TEXT, ''),
-      ...[...send.toString()].map((letter) => clientFrame(CONTINUATION, letter)),
+      ...Array.from(send.toString(), (letter) => clientFrame(CONTINUATION, letter)),
       clientFrame(FIN | CONTINUATION, ''),
     ]),
   },
@@ -137,20 +137,20 @@ export const floods: Fault = {
   async run(stage) {
     const { until } = stage
     const start = performance.now()
-    const part = (until - start) / (floods_.length + 4)
+    const part = (until - start) / (kinds.length + 4)
     let end = start
-    for (const flood of floods_) {
+    for (const flood of kinds) {
       end += part
       await Promise.all(Array.from({ length: CLIENTS }, () => pour(stage.server, flood, end)))
     }
     end += part
     await subscribeToTheLimit(stage, end)
-    await Promise.all(floods_.map((flood) => pour(stage.server, flood, until)))
+    await Promise.all(kinds.map((flood) => pour(stage.server, flood, until)))
   },
 }
 
 /** One client of a kind, and another one in its place whenever it is ended. */
-export async function pour(server: Server, flood: Flood, until: number): Promise<void> {
+async function pour(server: Server, flood: Flood, until: number): Promise<void> {
   while (performance.now() < until) {
     const peer = await Peer.connected(flood.transport, server)
     if (flood.subscribe !== undefined)

@@ -22,16 +22,24 @@ export const fuzz: Fault = {
   async run(stage) {
     if (stage.only !== undefined) return void (await checked(stage, stage.only))
     const kinds = new Map<string, number>()
+    const underWay = new Set<number>()
     let [next, answered] = [0, 0]
     const client = async (): Promise<void> => {
       while (performance.now() < stage.until) {
         const number = next++
+        underWay.add(number)
         const { kind, valid } = await checked(stage, number)
+        underWay.delete(number)
         kinds.set(kind, (kinds.get(kind) ?? 0) + 1)
         if (valid) answered++
       }
     }
-    await Promise.all(Array.from({ length: AT_ONCE }, client))
+    try {
+      await Promise.all(Array.from({ length: AT_ONCE }, client))
+    } catch (cause) {
+      // The first to notice may be another than the one to blame.
+      throw new Error(`cases under way: ${[...underWay].join(', ')}`, { cause })
+    }
     const shown = [...kinds].map(([kind, count]) => `${kind} ${count}`).join(', ')
     stage.note(`${next} connections (${shown}), ${answered} of them unspoilt and answered`)
   },

@@ -13,7 +13,7 @@ export interface Stage {
   /** When the load is to end, as performance.now() counts. */
   readonly until: number
   /** Says something for the report. */
-  note(text: string): void
+  readonly note: (text: string) => void
 }
 
 /** Something that clients do to a broker. */
@@ -74,7 +74,8 @@ export async function play(fault: Fault, { seconds, seed, random, only }: Play):
     const files = `files ${before.files} → ${after.files}`
     return [...notes, ways, `longest turn ${after.longest.toFixed(0)} ms`, memory, files].join('; ')
   } catch (error) {
-    // What a client sees of it says less.
+    // Its end may not be known here yet; what a client sees of it says less.
+    await sleep(500)
     if (!server.running) throw new Error(`the broker has ended: ${server.log}`, { cause: error })
     throw error
   } finally {
