@@ -48,6 +48,8 @@ export interface House {
   bury(queue: Queue, entry: Entry, reason: Reason, deliveries: number): 'buried' | 'full' | 'nowhere'
   /** A queue for which somebody waits has room. */
   freed(queue: Queue): void
+  /** Whether somebody waits for room in a queue. */
+  awaits(name: string): boolean
   /** A queue did something by itself, and may have become idle. */
   stirred(queue: Queue): void
 }
@@ -60,7 +62,7 @@ export class Queue implements Home, Chooser {
   readonly name: string
   readonly willing = new Willing()
   /** Senders wait for room in it. */
-  awaited = false
+  awaited: boolean
   /** What of it is on disk; undefined while nothing is. */
   depot: Depot | undefined
   readonly house: House
@@ -100,6 +102,7 @@ export class Queue implements Home, Chooser {
   constructor(name: string, house: House) {
     this.name = name
     this.house = house
+    this.awaited = house.awaits(name)
     this.prioritized = house.settings.prioritized(name)
     if (this.prioritized) this.choose()
   }

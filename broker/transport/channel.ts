@@ -20,6 +20,8 @@ export interface Channel {
   readonly open: boolean
   start(listener: Listener): void
   ping(): void
+  /** The peer has connected: its messages may be as long as any. */
+  trust(): void
   /** No more messages, also of those that have arrived, until `resume`. */
   pause(): void
   resume(): void
@@ -80,6 +82,8 @@ export class PlainChannel implements Channel {
   open = true
   private readonly socket: Socket
   private readonly maxMessage: number
+  /** What a message may have now. */
+  private limit: number
   private listener: Listener | undefined
   /** The beginning of a frame whose rest is still to come, and how many bytes of it are worth another look. */
   private partial: Pieces | undefined
@@ -101,11 +105,12 @@ export class PlainChannel implements Channel {
   private pinged: Buffer | undefined
   private pongWaits = false
 
-  /** `head`: what came right behind the handshake. */
-  constructor(socket: Socket, head: Buffer, maxMessage: number) {
+  /** `head`: what came right behind the handshake. `maxEarly`: bytes of a message of a peer that has not connected. */
+  constructor(socket: Socket, head: Buffer, maxMessage: number, maxEarly: number = maxMessage) {
     this.socket = socket
     if (head.length > 0) this.rest = head
     this.maxMessage = maxMessage
+    this.limit = maxEarly
   }
 
   start(listener: Listener): void {
@@ -120,6 +125,10 @@ export class PlainChannel implements Channel {
 
   ping(): void {
     if (this.open) this.socket.write(PING_FRAME)
+  }
+
+  trust(): void {
+    this.limit = this.maxMessage
   }
 
   pause(): void {
@@ -226,8 +235,7 @@ export class PlainChannel implements Channel {
     if (length === 126) length = buffer.readUInt16BE(at + 2)
     else if (length === 127) length = buffer.readUInt32BE(at + 2) * 2 ** 32 + buffer.readUInt32BE(at + 6)
     const opcode = first & OPCODE
-    if (opcode < CONTROL && (this.fragments?.length ?? 0) + length > this.maxMessage)
-      return this.fail(TOO_BIG)
+    if (opcode < CONTROL && (this.fragments?.length ?? 0) + length > this.limit) return this.fail(TOO_BIG)
     if (there < header + length) return this.keep(buffer, at, header + length)
     const from = at + header
     const to = from + length

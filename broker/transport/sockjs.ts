@@ -77,6 +77,8 @@ export interface SockJsSession {
 export interface HttpOptions {
   /** Bytes of POSTed messages that one session may have on hold. */
   maxBatch: number
+  /** The same before the client has connected. */
+  maxEarly: number
   /** Milliseconds between `h` frames. */
   heartbeat: number
   /** Milliseconds a session lives without a receiving request. */
@@ -103,6 +105,8 @@ export class HttpConnection extends GatheringConnection {
   received = 0
   /** Bytes of POSTs that this session may still take on hold. */
   room: number
+  /** How much that is in all. */
+  maxBatch: number
   private readonly session: SockJsSession
   private readonly options: HttpOptions
   private readonly joiner = new Joiner()
@@ -126,7 +130,7 @@ export class HttpConnection extends GatheringConnection {
     this.wire = wire
     this.session = session
     this.options = options
-    this.room = options.maxBatch
+    this.room = this.maxBatch = Math.min(options.maxBatch, options.maxEarly)
     const beat = (): void => session.recv?.doSendFrame(HEARTBEAT_FRAME)
     this.heartbeat = setInterval(beat, options.heartbeat).unref()
     session.connection.on('close', () => this.gone())
@@ -171,6 +175,11 @@ export class HttpConnection extends GatheringConnection {
   post(messages: readonly string[], bytes: number, done: () => void): void {
     this.inbox.push({ chunk: this.joiner.join(messages), bytes, done })
     this.deliver()
+  }
+
+  override trust(): void {
+    this.room += this.options.maxBatch - this.maxBatch
+    this.maxBatch = this.options.maxBatch
   }
 
   override quiet(): void {

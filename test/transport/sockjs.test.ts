@@ -10,6 +10,7 @@ import { connect, type AddressInfo, type Socket } from 'node:net'
 import { setTimeout as delay } from 'node:timers/promises'
 import SockJsClient from 'sockjs-client'
 import { afterEach, describe, expect, test, vi } from 'vitest'
+import { Admission } from '../../broker/transport/admission.ts'
 import type { Connection, Receiver } from '../../broker/transport/connection.ts'
 import { SockJs, type SockJsOptions } from '../../broker/transport/gate.ts'
 import {
@@ -98,11 +99,13 @@ async function start(options: Partial<SockJsOptions> = {}): Promise<Broker> {
     frameAncestors: `'self' ${ORIGIN}`,
     baseUrl: '',
     maxBatch: 4 * MiB,
+    maxEarly: Infinity,
     heartbeat: 25_000,
     disconnectDelay: 5_000,
     responseLimit: 128 * 1024,
     maxSessions: 100,
     binary: 'refuse',
+    admission: new Admission({ maxConnections: 1_000, maxConnectionsPerAddress: 1_000 }, () => {}),
     warn: (message) => warnings.push(message),
     accept: (connection) => {
       const peer = new Peer(connection)
@@ -333,7 +336,7 @@ describe('the way in', () => {
     const refused = await post(broker.port, '/ws/000/three/xhr')
     expect([refused.status, refused.text]).toEqual([
       503,
-      'The broker takes no more than 2 SockJS sessions at a time.',
+      'The broker takes no more than 2 SockJS sessions at a time (limit sockjs-max-sessions). Try again later.',
     ])
     // Those that are there go on.
     expect((await post(broker.port, '/ws/000/one/xhr_send', '["x"]')).status).toBe(204)
