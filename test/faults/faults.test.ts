@@ -12,7 +12,7 @@ test.for([
   ['fuzz', 'whatever comes over whatever transport is answered or ended', '10'],
   ['floods', 'clients that write as fast as they can keep nobody waiting', '12'],
   ['sleepers', 'clients that do not read cost a bounded amount of memory, and others get everything', '8'],
-  ['loris', 'clients that bring their first frame byte by byte are ended in time', '1'],
+  ['loris', 'requests, upgrades and first frames that come byte by byte are ended in time', '1'],
   ['churn', 'of clients, names and subscriptions that come and go nothing stays', '8'],
   ['soak', 'well-behaved clients leave memory and handles where they are', '10'],
 ] as const)('%s: %s', { timeout: 240_000 }, async ([name, , seconds], { shell }) => {

@@ -11,9 +11,9 @@ const EACH = 40
 /** Milliseconds from one byte to the next. */
 const PACE = 200
 /** For the broker. */
-const CONNECT_TIMEOUT = 2_000
-/** Milliseconds after which it must have ended one that has not brought its CONNECT: the time for it, and to part. */
-const BOUND = CONNECT_TIMEOUT + 12_000
+const TIMEOUT = 2_000
+/** Milliseconds after which it must have ended one that has not brought its request or its CONNECT: the time for it, and to part. */
+const BOUND = TIMEOUT + 12_000
 
 /** One way to take one's time. */
 interface Crawl {
@@ -32,6 +32,27 @@ const crawls: readonly Crawl[] = [
   { name: 'a CONNECT over TCP', tcp: true, first: '', trickle: long },
   { name: 'nothing over TCP', tcp: true, first: '', trickle: '' },
   { name: 'heart-beats over TCP', tcp: true, first: '', trickle: '\n' },
+  { name: 'nothing over HTTP', tcp: false, first: '', trickle: '' },
+  {
+    name: 'a request',
+    tcp: false,
+    first: '',
+    trickle: `GET /ws/info HTTP/1.1\r\nHost: x\r\nX-Long: ${'x'.repeat(2_000)}`,
+  },
+  { name: 'headers without end', tcp: false, first: 'GET / HTTP/1.1\r\nHost: x\r\n', trickle: 'a: b\r\n' },
+  {
+    name: 'the body of a POST',
+    tcp: false,
+    first: 'POST /ws/1/2/xhr_send HTTP/1.1\r\nHost: x\r\nContent-Length: 10000\r\n\r\n',
+    trickle: '[',
+  },
+  {
+    name: 'a body that nobody reads',
+    tcp: false,
+    first: 'POST /ws/1/3/xhr_streaming HTTP/1.1\r\nHost: x\r\nContent-Length: 10000\r\n\r\n',
+    trickle: '[',
+  },
+  { name: 'an upgrade', tcp: false, first: '', trickle: handshake('/stomp').slice(0, -2) },
   {
     name: 'a CONNECT in a WebSocket frame',
     tcp: false,
@@ -50,7 +71,7 @@ const crawls: readonly Crawl[] = [
 /** Sockets that bring what a broker waits for byte by byte: they are ended in time, and nobody waits for them. */
 export const loris: Fault = {
   name: 'loris',
-  args: [`--connect-timeout=${CONNECT_TIMEOUT}`],
+  args: [`--connect-timeout=${TIMEOUT}`, `--request-timeout=${TIMEOUT}`],
   async run({ server, until, note }) {
     let ended = 0
     let slowest = 0
