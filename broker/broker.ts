@@ -255,6 +255,7 @@ export class Broker {
   private acceptor(): Accept {
     const { settings, stats } = this
     const destinations = new Destinations(destinationRules(settings))
+    this.ticker.add(destinations)
     const host: SessionHost = {
       options: { ...settings, server: settings.serverHeader ? `stomp-broker/${VERSION}` : '' },
       engine: this.engine,

@@ -168,6 +168,7 @@ export class HttpConnection extends GatheringConnection {
     clearTimeout(this.absence)
     this.heartbeat?.refresh()
     this.pump()
+    this.checkSocket(response)
   }
 
   /** `done` is called once the messages are handed over and the receiver reads on, or they are void. */
@@ -233,6 +234,7 @@ export class HttpConnection extends GatheringConnection {
       // There a frame lies in a script element, which the text of a message could end, or leave.
       recv.doSendFrame(recv.protocol === 'htmlfile' ? frame.replaceAll('<', '\\u003c') : frame)
       const response = this.response
+      if (response !== undefined) this.checkSocket(response)
       if (response === undefined || this.receiving || response.writableLength === 0) continue
       // It has ended and is to be read. The timer starts anew whenever the peer takes some of it.
       response.setTimeout(this.options.disconnectDelay)
@@ -280,6 +282,11 @@ export class HttpConnection extends GatheringConnection {
     if (earlier.writableFinished || earlier.destroyed) return
     earlier.destroy()
     this.terminate()
+  }
+
+  /** A response that has ended but waits behind others has no socket, and never tells that its peer has left. */
+  private checkSocket(response: ServerResponse): void {
+    if (!this.receiving && response.socket === null) this.expire()
   }
 
   /** A response has been taken by the system, or its peer has left it. */

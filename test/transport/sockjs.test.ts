@@ -348,6 +348,31 @@ describe('the way in', () => {
     expect((await get(broker.port, '/ws/000/three/jsonp')).status).toBe(500)
     await session(broker, '/ws/000/three')
   })
+
+  test.each(['opened', 'told something'])(
+    'a session that is %s behind other answers is forgotten when its peer leaves',
+    async (what) => {
+      const broker = await start({ maxSessions: 2, disconnectDelay: 50 })
+      // Before, or with the request that waits.
+      if (what === 'told something') await session(broker, '/ws/000/behind')
+      const socket = connect(broker.port, '127.0.0.1')
+      socket.on('error', () => {})
+      // The first answer has no end.
+      for (const path of ['/ws/000/first/xhr_streaming', '/ws/000/behind/xhr'])
+        socket.write(`POST ${path} HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\n\r\n`)
+      await expect.poll(() => broker.peers.length).toBe(2)
+      if (what === 'told something') {
+        const [behind] = broker.peers
+        await expect
+          .poll(() => (behind?.connection as unknown as { receiving: boolean }).receiving)
+          .toBe(true)
+        behind?.say('x')
+      }
+      socket.resetAndDestroy()
+      for (const peer of broker.peers) await peer.until(() => peer.ends === 1)
+      for (const name of ['one', 'two']) await session(broker, `/ws/000/${name}`)
+    },
+  )
 })
 
 describe('CORS', () => {
