@@ -1,7 +1,7 @@
 /** Looks through all of a store's file. */
 import { contentOf, readCounts, readTries, type Counts, type Tries } from './counts.ts'
 import type { DataFile, DataRecord } from './datafile.ts'
-import { readQueue, type QueueRecord } from './keeper.ts'
+import { readQueue, type QueueRecord } from './kept.ts'
 import { DELAYED, messageOf, queueOf } from './keys.ts'
 import { isIntact, sizeOf } from './record.ts'
 

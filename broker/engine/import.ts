@@ -2,7 +2,7 @@
 import { Batch } from './batch.ts'
 import { countsRecord, seal, triesRecord } from './counts.ts'
 import { StoreError } from './folder.ts'
-import { readQueue, writeQueue, type QueueRecord } from './keeper.ts'
+import { readQueue, writeQueue, type QueueRecord } from './kept.ts'
 import { DELAYED, messageKey, queueKey } from './keys.ts'
 import { LineError, MAX_LINE, readLine, type Item, type Line } from './line.ts'
 import { Draft } from './record.ts'

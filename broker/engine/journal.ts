@@ -30,8 +30,14 @@ interface Job {
   /** Where its part of the batch lies. */
   readonly from: number
   readonly to: number
-  /** What its part adds. */
-  readonly added: readonly (readonly [Shelf, number])[]
+  /** What its part changes on the shelves. */
+  readonly changes: readonly Change[]
+}
+
+interface Change {
+  readonly shelf: Shelf
+  readonly size: number
+  readonly gone: boolean
 }
 
 /**
@@ -44,7 +50,7 @@ export class Journal {
   private taken = 0
   private batch = new Batch()
   private jobs: Job[] = []
-  private added: (readonly [Shelf, number])[] | undefined
+  private changes: Change[] | undefined
   private readonly dirty = new Set<Shelf>()
   private spare: Buffer | undefined
   private writing = false
@@ -55,6 +61,8 @@ export class Journal {
   private applying = false
   private queues: number
   private failure: StompError | undefined
+  /** Shelves whose messages are handed out although nothing can be written. */
+  private readonly loose = new Set<Shelf>()
   private readonly idle: (() => void)[] = []
   private readonly warn: (text: string) => void
 
@@ -77,11 +85,11 @@ export class Journal {
   /** A job: what it writes, what it does when that is on disk, and what else if it never will be. */
   submit(write: () => void, apply: () => void, refuse?: (error: StompError) => void): void {
     const from = this.batch.length
-    const added: (readonly [Shelf, number])[] = []
-    this.added = added
+    const changes: Change[] = []
+    this.changes = changes
     write()
-    this.added = undefined
-    this.jobs.push({ apply, refuse, from, to: this.batch.length, added })
+    this.changes = undefined
+    this.jobs.push({ apply, refuse, from, to: this.batch.length, changes })
     this.plan()
   }
 
@@ -132,7 +140,7 @@ export class Journal {
     const place = due > 0 ? key + DELAYED : key
     this.batch.put('messages', messageKey(shelf.number, place), new Draft(message, due, until))
     shelf.add(message.size)
-    this.added?.push([shelf, message.size])
+    this.changes?.push({ shelf, size: message.size, gone: false })
     this.touch(shelf)
     return place
   }
@@ -143,6 +151,7 @@ export class Journal {
     this.batch.remove('messages', place)
     if (tried) this.batch.remove('attempts', place)
     shelf.subtract(size)
+    this.changes?.push({ shelf, size, gone: true })
     this.touch(shelf)
   }
 
@@ -272,7 +281,10 @@ export class Journal {
         rest.copy(ops.subarray(job.from, job.to))
         moved.push({ ...job, from, to: rest.length })
       } else {
-        for (const [shelf, size] of job.added) shelf.subtract(size)
+        for (const { shelf, size, gone } of job.changes) {
+          if (gone) shelf.add(size)
+          else shelf.subtract(size)
+        }
       }
     }
     rest.copy(ops.subarray(at))
@@ -296,7 +308,10 @@ export class Journal {
       this.warn(`Nothing can be written to ${this.store.folder.path}: ${reason.message}`)
     this.failure = reason
     // Better a message that comes again without a word than none.
-    for (const shelf of shelves) shelf.assure(Infinity)
+    for (const shelf of shelves) {
+      this.loose.add(shelf)
+      shelf.assure(Infinity)
+    }
     this.rest()
     this.retry = setTimeout(() => {
       this.retry = undefined
@@ -307,6 +322,8 @@ export class Journal {
   private recover(): void {
     if (this.failure === undefined) return
     this.failure = undefined
+    for (const shelf of this.loose) shelf.tighten()
+    this.loose.clear()
     this.warn(`${this.store.folder.path} can be written to again.`)
   }
 

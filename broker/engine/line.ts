@@ -9,7 +9,7 @@ import { parsePattern } from '../protocol/pattern.ts'
 import { quote } from '../protocol/text.ts'
 import { DeadLetter } from './dead-letter.ts'
 import { FORMAT } from './folder.ts'
-import { readQueue, SCHEDULED, writeQueue, type QueueRecord } from './keeper.ts'
+import { readQueue, SCHEDULED, writeQueue, type QueueRecord } from './kept.ts'
 
 /** Bytes a name may have: those of users stand in it encoded, up to three bytes for one. */
 const MAX_NAME = 3 * MAX_DESTINATION

@@ -62,6 +62,11 @@ export class Shelf implements Counts {
     this.keeper.touch(this)
   }
 
+  /** Marks count again; the last one is on disk. */
+  tighten(): void {
+    this.safe = this.mark
+  }
+
   /** A mark is on disk. */
   assure(mark: number): void {
     if (mark <= this.safe) return
