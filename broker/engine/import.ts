@@ -11,6 +11,7 @@ import { Store, type StoreOptions } from './store.ts'
 /** Bytes that are written at a time. */
 const FULL = 4 * 1024 * 1024
 const LF = 10
+const ENOSPC = 28
 
 /** Something that cannot be taken: all before it is in the store. */
 export class ImportError extends Error {
@@ -44,6 +45,8 @@ export class Import {
   /** The line that is being read, and those that are on disk. */
   private number = 0
   private written = 0
+  /** Those that were there before. */
+  private skipped = 0
   private ended = false
 
   constructor(path: string, options: StoreOptions) {
@@ -56,6 +59,7 @@ export class Import {
    * that cannot be taken, and StoreError where the store cannot be had or written to.
    */
   async take(lines: AsyncIterable<Buffer>, skip: number, progress: () => void): Promise<void> {
+    this.skipped = skip
     try {
       for await (const bytes of lines) {
         this.number++
@@ -84,10 +88,10 @@ export class Import {
 
   /** What is in the store of what was read. */
   get state(): string {
-    const { written } = this
-    return written <= 1
+    const done = Math.max(this.written, this.skipped)
+    return done <= 1
       ? 'Nothing was imported.'
-      : `The first ${written} lines are in the store; go on behind them with --skip ${written}.`
+      : `The first ${done} lines are in the store; go on behind them with --skip ${done}.`
   }
 
   private read(bytes: Buffer): Line {
@@ -120,7 +124,6 @@ export class Import {
       case 'store':
         return
       case 'queue':
-        if (!this.rooms.has(line.queue.name)) this.queues++
         this.room(line.queue)
         return
       case 'message':
@@ -138,6 +141,7 @@ export class Import {
     if (room === undefined) {
       room = { number: ++this.lastQueue, messages: 0, bytes: 0, last: 0, mark: 0 }
       this.rooms.set(queue.name, room)
+      this.queues++
       this.batch.putBytes('queues', queueKey(room.number), seal(writeQueue(queue)))
       this.changed.add(room)
     }
@@ -172,8 +176,10 @@ export class Import {
       for (const room of changed) batch.putBytes('counts', queueKey(room.number), countsRecord(room))
       changed.clear()
       const { memory, error } = await store.write(batch.memory, batch.length)
-      if (error !== undefined)
-        throw new StoreError(`Nothing more can be written to ${this.path}: ${error.message}. ${this.state}`)
+      if (error !== undefined) {
+        const why = error.code === ENOSPC ? 'its disk is full' : error.message
+        throw new StoreError(`Nothing more can be written to ${this.path}: ${why}. ${this.state}`)
+      }
       this.batch = new Batch(memory)
     }
     this.written = this.number

@@ -397,7 +397,7 @@ describe('stomp-broker store', () => {
     )
     expect([code, stderr]).toEqual([
       0,
-      `2 messages, 0 queues and 0 retained messages added to ${folder}.\n1 retained message left out: the store has one of the same topic.\n`,
+      `2 messages, 1 queue and 0 retained messages added to ${folder}.\n1 retained message left out: the store has one of the same topic.\n`,
     ])
     const lines = linesOf(await exported(shell, folder))
     expect(lines.filter(({ type }) => type === 'queue')).toEqual([
