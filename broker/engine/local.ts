@@ -13,7 +13,7 @@ import { Entry } from './entry.ts'
 import { Journal } from './journal.ts'
 import { isKept, outlives, readQueue, writeQueue } from './keeper.ts'
 import { Queue, type House } from './queue.ts'
-import { readRecord, type RecordError } from './record.ts'
+import { readRecord, RecordError } from './record.ts'
 import { hasExpired, Retained } from './retained.ts'
 import { Room } from './room.ts'
 import { Schedule, type Task } from './schedule.ts'
@@ -84,11 +84,18 @@ export class LocalEngine implements Engine, House {
     if (this.keeping === undefined) return
     const store = await this.keeping.open()
     this.journal = new Journal(store, (text) => this.keeping?.warn(text))
-    this.restore(this.journal, store)
+    try {
+      this.restore(this.journal, store)
+    } catch (error) {
+      await store.close(false)
+      throw error
+    }
   }
 
   async close(): Promise<void> {
     this.senders.close(new StompError('queue-full', 'The broker was stopped before there was room.'))
+    // What is due from here on is due after the next start.
+    this.schedule.close()
     if (this.journal !== undefined) {
       await this.journal.close(() => {
         // What is known of each message is on disk now.
@@ -96,7 +103,6 @@ export class LocalEngine implements Engine, House {
       })
     }
     this.host = undefined
-    this.schedule.close()
     for (const queue of this.queues.values()) queue.end()
     this.queues.clear()
     this.lives.clear()
@@ -200,6 +206,7 @@ export class LocalEngine implements Engine, House {
     const { message } = entry
     const grave = this.grave(queue, message, reason)
     if (grave === undefined || host === undefined) return 'nowhere'
+    if (entry.key > 0 && !queue.recall(entry)) return 'buried'
     const letter = DeadLetter.of(host.mint(), grave, message, queue.name, reason, deliveries)
     if (grave.kind === 'queue' && !this.makeRoom(grave.name, letter)) return 'full'
     queue.drop(entry)
@@ -217,9 +224,13 @@ export class LocalEngine implements Engine, House {
     this.reclaim(queue)
   }
 
-  lost(queue: Queue, { message }: RecordError): void {
+  lost({ name }: Queue, reason: RecordError): void {
+    this.lose(name, reason)
+  }
+
+  private lose(name: string, { message }: RecordError): void {
     this.stats.lost++
-    this.keeping?.warn(`A message of ${queue.name} cannot be read from the disk and is lost: ${message}.`)
+    this.keeping?.warn(`A message of ${name} cannot be read from the disk and is lost: ${message}.`)
   }
 
   /** Where a message of a queue goes when it dies there. */
@@ -305,26 +316,31 @@ export class LocalEngine implements Engine, House {
   }
 
   /** A topic message, to whoever is there. `copies`: of those who keep it on disk. */
-  private publish(message: Message, copies: readonly Copy[] = []): void {
+  private publish(message: Message, copies?: readonly Copy[]): void {
     const { terms } = message
     if (terms.expires !== 0 && hasExpired(message)) {
       this.stats.expired++
+      // What is on disk already expires there.
+      if (copies !== undefined) this.storeCopies(copies)
       return
     }
     if (terms.retain !== undefined && !this.retention.apply(message.detach())) this.stats.dropped++
     this.host?.deliver(message)
+    if (copies !== undefined) this.storeCopies(copies)
     if (this.listening.size === 0) return
     const listeners = this.listeners.match(message.destination.name)
     if (listeners.length === 0) return
     message.detach()
     for (const listener of listeners) {
       if (message instanceof DeadLetter && message.died(listener.queue.name)) continue
-      this.store(
-        listener,
-        message,
-        copies.find(({ queue }) => queue === listener.queue),
-      )
+      if (copies?.some(({ queue }) => queue === listener.queue)) continue
+      this.store(listener, message, undefined)
     }
+  }
+
+  /** They come to those who listened when they were written, whatever these listen to now. */
+  private storeCopies(copies: readonly Copy[]): void {
+    for (const copy of copies) this.store({ queue: copy.queue, accepts: undefined }, copy.message, copy)
   }
 
   /** `key`: where it is on disk, 0 for nowhere. */
@@ -345,9 +361,15 @@ export class LocalEngine implements Engine, House {
    * Nobody who sends to a topic is refused because of a durable subscription: its oldest messages
    * go, and not to the dead letters, which would grow for each subscriber that never comes back.
    */
-  private store({ queue, accepts }: Listener, message: Message, copy: Copy | undefined): void {
-    if (copy === undefined && accepts !== undefined && !accepts(message)) return
+  private store(
+    { queue, accepts }: Pick<Listener, 'queue' | 'accepts'>,
+    message: Message,
+    copy: Copy | undefined,
+  ): void {
+    if (accepts !== undefined && !accepts(message)) return
     const { name } = queue
+    // It may have ended with all that was written for it.
+    if (this.queues.get(name) !== queue) return
     const fits = (): boolean => queue.fits(1, message.size)
     // What becomes a dead letter is left to the timer: it may be sent to the same topic.
     if (!queue.terms?.deadLetters) queue.sweep(fits)
@@ -394,10 +416,13 @@ export class LocalEngine implements Engine, House {
     const undone: (() => void)[] = []
     journal.submit(
       () => {
-        if (scheduled > 0 && this.scheduled !== undefined) journal.remove(this.scheduled, scheduled, 0, false)
+        if (scheduled > 0 && this.scheduled !== undefined) {
+          for (const op of ops)
+            if (op.type === 'send') journal.remove(this.scheduled, scheduled, op.message.size, false)
+        }
         for (const op of ops) {
           if (op.type === 'send') this.plan(journal, op, scheduled > 0, steps, undone)
-          else if (op.type === 'ack') steps.push(this.planAck(op))
+          else if (op.type === 'ack') steps.push(this.planAck(op, undone))
           else steps.push(() => this.apply(op))
         }
       },
@@ -457,10 +482,8 @@ export class LocalEngine implements Engine, House {
     const key =
       kept && outlives(queue.terms) ? journal.append(this.shelfOf(journal, queue), message, due, until) : 0
     const drops = queue.overflow === 'drop-oldest'
-    const free = (): void => {
-      if (!drops) queue.unreserve(size)
-    }
-    if (!drops) queue.reserve(size)
+    const free = (): void => queue.unexpect(size, !drops)
+    queue.expect(size, !drops)
     undone.push(() => {
       free()
       this.reclaim(queue)
@@ -477,11 +500,21 @@ export class LocalEngine implements Engine, House {
   }
 
   /** The ack of a batch is on disk with its messages. */
-  private planAck(op: Op & { type: 'ack' | 'nack' | 'reject' | 'release' }): () => void {
+  private planAck(op: Op & { type: 'ack' | 'nack' | 'reject' | 'release' }, undone: (() => void)[]): () => void {
     const { delivery } = op
-    const isHere = delivery instanceof Entry && delivery.home.house === this && delivery.state === 'out'
-    if (isHere) delivery.home.depot?.remove(delivery)
-    return () => this.apply(op, isHere)
+    if (!(delivery instanceof Entry) || delivery.home.house !== this || delivery.state !== 'out')
+      return () => this.apply(op)
+    delivery.home.depot?.remove(delivery)
+    // Until then nothing else is to be done to it.
+    delivery.state = 'leaving'
+    const stay = (): void => {
+      delivery.state = 'out'
+    }
+    undone.push(stay)
+    return () => {
+      stay()
+      this.apply(op, true)
+    }
   }
 
   /** For those who listen to its topic while they are away. */
@@ -530,9 +563,11 @@ export class LocalEngine implements Engine, House {
   /** What there was when the broker ended. */
   private restore(journal: Journal, store: Store): void {
     for (const { key, value } of store.retained()) {
-      const { message } = readRecord(value)
+      const topic = key.toString()
+      const message = this.readRetained(topic, value)
       // Where the limits are lower than they were, some of it has no room.
-      if (hasExpired(message) || !this.retention.apply(message)) journal.retain(key.toString(), undefined)
+      if (message === undefined || hasExpired(message) || !this.retention.apply(message))
+        journal.retain(topic, undefined)
     }
     for (const [number, record] of store.queues()) {
       const { name, terms } = readQueue(record)
@@ -540,7 +575,15 @@ export class LocalEngine implements Engine, House {
       const delayed = journal.delayed(shelf)
       if (name === SCHEDULED) {
         this.scheduled = shelf
-        for (const { message, due, key } of delayed) this.postpone(message, due - Date.now(), key)
+        for (const item of delayed) {
+          const { key } = item
+          if ('message' in item) {
+            this.postpone(item.message, item.due - Date.now(), key)
+          } else {
+            journal.remove(shelf, key, item.size, false)
+            this.lose('a topic', item.reason)
+          }
+        }
         continue
       }
       const queue = this.queue(name)
@@ -559,6 +602,16 @@ export class LocalEngine implements Engine, House {
         this.listeners.add(topics, listener)
       }
       this.reclaim(queue)
+    }
+  }
+
+  private readRetained(topic: string, record: Buffer): Message | undefined {
+    try {
+      return readRecord(record).message
+    } catch (error) {
+      if (!(error instanceof RecordError)) throw error
+      this.lose(topic, error)
+      return undefined
     }
   }
 
