@@ -11,7 +11,9 @@ export class Holdings {
   /** Of these, what is in memory. */
   private here = 0
   private hereBytes = 0
-  /** What is being written to the disk, and will be held then. */
+  /** How many are being written to the disk, and will be held then. */
+  private expected = 0
+  /** Of these, what has its room. */
   private coming = 0
   private comingBytes = 0
   private readonly room: Room
@@ -21,7 +23,7 @@ export class Holdings {
   }
 
   get empty(): boolean {
-    return this.messages + this.coming === 0
+    return this.messages + this.expected === 0
   }
 
   /** In memory, and not handed out. */
@@ -42,12 +44,16 @@ export class Holdings {
     return this.comingBytes + (onlyWaiting ? this.bytes - this.outBytes : this.bytes)
   }
 
-  reserve(bytes: number): void {
+  expect(bytes: number, roomy: boolean): void {
+    this.expected++
+    if (!roomy) return
     this.coming++
     this.comingBytes += bytes
   }
 
-  unreserve(bytes: number): void {
+  unexpect(bytes: number, roomy: boolean): void {
+    this.expected--
+    if (!roomy) return
     this.coming--
     this.comingBytes -= bytes
   }

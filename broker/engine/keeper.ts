@@ -1,6 +1,7 @@
 import { Entry } from './entry.ts'
 import { parseSelector } from '../model/selector.ts'
 import type { Message, Op } from '../model/message.ts'
+import type { Damaged, Late } from './backlog.ts'
 import type { Capacity } from './capacity.ts'
 import { Depot } from './depot.ts'
 import type { Settling } from './engine.ts'
@@ -8,7 +9,7 @@ import { Journal } from './journal.ts'
 import { isKept, outlives, readQueue, SCHEDULED, writeQueue } from './kept.ts'
 import type { Listener, Listeners } from './listeners.ts'
 import type { Queue } from './queue.ts'
-import { readRecord } from './record.ts'
+import { readRecord, RecordError } from './record.ts'
 import { isDurable, type Register } from './register.ts'
 import { hasExpired, type Retained } from './retained.ts'
 import type { Shelf } from './shelf.ts'
@@ -42,8 +43,10 @@ export interface KeeperHost {
   publish(message: Message, copies: readonly Copy[]): void
   /** A message to a topic, which is on disk under this key, or nowhere if it is 0. */
   postpone(message: Message, delay: number, key: number): void
-  /** A message of a topic for a queue. */
-  store(listener: Listener, message: Message, copy: Copy): void
+  /** What a topic sent is on disk for a queue. */
+  storeCopy(copy: Copy): void
+  /** A message that was to be there for `name` cannot be read. */
+  lose(name: string, reason: RecordError): void
   /** A queue has what was sent to it. */
   stirred(queue: Queue): void
   /** Some of what was said has been done. */
@@ -205,10 +208,10 @@ export class Keeper {
     const stays = isKept(terms, destination) && outlives(queue.terms)
     const key = stays ? this.journal.append(this.shelfOf(queue), message, due, until) : 0
     const drops = queue.overflow === 'drop-oldest'
-    if (!drops) queue.reserve(size)
+    queue.expect(size, !drops)
     const free = (): void => {
       this.leave(name)
-      if (!drops) queue.unreserve(size)
+      queue.unexpect(size, !drops)
     }
     return {
       apply: () => {
@@ -233,10 +236,21 @@ export class Keeper {
   /** The ack of a batch is on disk with its messages. */
   private planAck(op: Exclude<Op, { type: 'send' }>): Step {
     const { delivery } = op
-    const isOut =
-      delivery instanceof Entry && delivery.home.house === this.queues.house && delivery.state === 'out'
-    if (isOut) delivery.home.depot?.remove(delivery)
-    return { apply: () => this.host.apply(op, isOut) }
+    if (!(delivery instanceof Entry) || delivery.home.house !== this.queues.house || delivery.state !== 'out')
+      return { apply: () => this.host.apply(op, false) }
+    delivery.home.depot?.remove(delivery)
+    // Until then nothing else is to be done to it.
+    delivery.state = 'leaving'
+    const stay = (): void => {
+      delivery.state = 'out'
+    }
+    return {
+      apply: () => {
+        stay()
+        this.host.apply(op, true)
+      },
+      undo: stay,
+    }
   }
 
   /** For those who listen to its topic while they are away. */
@@ -264,7 +278,7 @@ export class Keeper {
     this.journal.submit(
       () => (copy = this.copy(message, queue)),
       () => {
-        if (copy !== undefined) this.host.store(listener, message, copy)
+        if (copy !== undefined) this.host.storeCopy(copy)
       },
     )
     return true
@@ -319,9 +333,11 @@ export class Keeper {
     const { journal } = this
     const { store } = journal
     for (const { key, value } of store.retained()) {
-      const { message } = readRecord(value)
+      const topic = key.toString()
+      const message = this.readRetained(topic, value)
       // Where the limits are lower than they were, some of it has no room.
-      if (hasExpired(message) || !retention.apply(message)) journal.retain(key.toString(), undefined)
+      if (message === undefined || hasExpired(message) || !retention.apply(message))
+        journal.retain(topic, undefined)
     }
     for (const [number, record] of store.queues()) {
       const { name, terms } = readQueue(record)
@@ -329,7 +345,7 @@ export class Keeper {
       const delayed = journal.delayed(shelf)
       if (name === SCHEDULED) {
         this.scheduled = shelf
-        for (const { message, due, key } of delayed) this.host.postpone(message, due - Date.now(), key)
+        this.restoreScheduled(shelf, delayed)
         continue
       }
       const queue = this.queues.make(name)
@@ -338,6 +354,29 @@ export class Keeper {
       this.queues.startLife(queue)
       if (isDurable(terms) || terms?.topics !== undefined) this.listen(queue)
       this.queues.reclaim(queue)
+    }
+  }
+
+  private restoreScheduled(shelf: Shelf, delayed: Iterable<Late | Damaged>): void {
+    this.scheduled = shelf
+    for (const item of delayed) {
+      const { key } = item
+      if ('message' in item) {
+        this.host.postpone(item.message, item.due - Date.now(), key)
+      } else {
+        this.journal.remove(shelf, key, item.size, false)
+        this.host.lose('a topic', item.reason)
+      }
+    }
+  }
+
+  private readRetained(topic: string, record: Buffer): Message | undefined {
+    try {
+      return readRecord(record).message
+    } catch (error) {
+      if (!(error instanceof RecordError)) throw error
+      this.host.lose(topic, error)
+      return undefined
     }
   }
 

@@ -4,7 +4,7 @@ import type { Interest } from '../protocol/pattern.ts'
 import { Choice, type Chooser } from './choice.ts'
 import { LocalConsumption, type Home } from './consumption.ts'
 import type { Reason } from './dead-letter.ts'
-import type { Found } from './backlog.ts'
+import type { Damaged, Late } from './backlog.ts'
 import type { Depot } from './depot.ts'
 import type { Consumer, Overflow, QueueInfo, QueueTerms } from './engine.ts'
 import { Entry } from './entry.ts'
@@ -182,14 +182,14 @@ export class Queue implements Home, Chooser {
     this.declared = selector === undefined ? { ...terms, topics } : { ...terms, topics, selector }
   }
 
-  /** A message is on its way: it has its room. */
-  reserve(bytes: number): void {
-    this.held.reserve(bytes)
+  /** A message is on its way. `roomy`: it has its room. */
+  expect(bytes: number, roomy: boolean): void {
+    this.held.expect(bytes, roomy)
   }
 
   /** It is here, or does not come. */
-  unreserve(bytes: number): void {
-    this.held.unreserve(bytes)
+  unexpect(bytes: number, roomy: boolean): void {
+    this.held.unexpect(bytes, roomy)
   }
 
   /** Ends it with all it holds: its consumers are cut off, and what is out cannot come back. */
@@ -344,13 +344,20 @@ export class Queue implements Home, Chooser {
   }
 
   /** What it had when the broker ended: so many messages on disk, of which some wait for their time. */
-  restore(depot: Depot, delayed: readonly (Found & { readonly due: number })[], clean: boolean): void {
+  restore(depot: Depot, delayed: Iterable<Late | Damaged>, clean: boolean): void {
     const { shelf, backlog } = depot
+    const { messages, bytes } = shelf
     this.depot = depot
-    this.held.restore(shelf.messages, shelf.bytes)
-    backlog.begin(1, shelf.messages - delayed.length)
+    this.held.restore(messages, bytes)
     const now = Date.now()
-    for (const { key, message, until, tries, due } of delayed) {
+    let late = 0
+    for (const item of delayed) {
+      late++
+      if ('reason' in item) {
+        this.lose(item)
+        continue
+      }
+      const { key, message, until, tries, due } = item
       this.hold(message)
       // Its time may have come before the end.
       const attempt = tries?.attempt ?? (clean || due > now ? 1 : 2)
@@ -358,11 +365,14 @@ export class Queue implements Home, Chooser {
       if (attempt > 1 && tries === undefined) depot.note(entry)
       this.enter(entry, Math.max(1, due - now))
     }
+    backlog.begin(messages - late)
     if (this.prioritized) while (backlog.active) this.load()
+    this.attend()
   }
 
   /** Ends what has expired, until there is enough of it. */
   sweep(enough: () => boolean): void {
+    if (this.spilled) this.attend()
     this.sweeper?.sweep(enough)
   }
 
@@ -376,24 +386,38 @@ export class Queue implements Home, Chooser {
   async *browse(size: number): AsyncGenerator<readonly Message[], void, void> {
     const last = this.sequence
     const lastKey = this.depot?.shelf.last ?? 0
+    const lastGuest = this.depot?.backlog.guestsSoFar ?? 0
     let rank = 0
-    /** On disk it has been looked at up to here. */
+    /** On disk, and of those that stand there but are not, it has been looked at up to here. */
     let key = 0
+    let guest = 0
     const isNew = (entry: Entry): boolean =>
       entry.key > 0 && entry.key <= lastKey ? entry.key > key : entry.rank % LEVEL <= last
     for (;;) {
       const now = Date.now()
       const entries = this.list(rank, size)
       const end = entries.at(-1)
-      const found = end === undefined ? (this.depot?.backlog.peek(key, size) ?? []) : []
+      const page: Message[] = []
+      const show = ({ message, expires, key: place }: Pick<Entry, 'message' | 'expires' | 'key'>): void => {
+        if (expires !== 0 && expires <= now) return
+        // Its content may be left on disk, and be gone from there, before it is written to who looks.
+        const shown = place > 0 ? readable(message) : message
+        if (shown !== undefined) page.push(shown)
+      }
+      for (const entry of entries) if (isNew(entry)) show(entry)
+      const found = end === undefined ? (this.depot?.backlog.peek(key, guest, size) ?? []) : []
       if (end === undefined && found.length === 0) return
-      const page = [
-        ...entries.filter((entry) => isNew(entry) && (entry.expires === 0 || entry.expires > now)),
-        ...found.filter((entry) => entry.key <= lastKey && (entry.until === 0 || entry.until > now)),
-      ]
+      for (const item of found) {
+        if ('number' in item) {
+          guest = item.number
+          if (guest <= lastGuest) show(item.item)
+        } else {
+          ;({ key } = item)
+          if (key <= lastKey) show({ message: item.message, expires: item.until, key: 0 })
+        }
+      }
       rank = end?.rank ?? rank
-      key = found.at(-1)?.key ?? key
-      if (page.length > 0) yield page.map(({ message }) => message)
+      if (page.length > 0) yield page
     }
   }
 
@@ -471,7 +495,8 @@ export class Queue implements Home, Chooser {
     return entry.key > 0 && !this.recall(entry)
   }
 
-  private recall(entry: Entry): boolean {
+  /** Takes its content into memory; false where that is lost, and the entry with it. */
+  recall(entry: Entry): boolean {
     try {
       entry.message.recall()
       return true
@@ -498,6 +523,7 @@ export class Queue implements Home, Chooser {
       if (!this.refill(pages++)) break
     }
     this.dispatching = false
+    if (this.depot !== undefined) this.attend()
   }
 
   /** The store has to know first. */
@@ -535,13 +561,16 @@ export class Queue implements Home, Chooser {
         this.enter(new Entry(this, message, attempt, rank, until, tries?.refusals ?? 0, undefined, key), 0)
       },
       (guest) => this.enter(guest, 0),
-      ({ key, size, reason }) => {
-        this.held.lose(size)
-        depot.removeDamaged(key, size)
-        this.house.lost(this, reason)
-      },
+      (item) => this.lose(item),
     )
     this.dispatching = dispatching
+  }
+
+  /** A message that was on disk only, and cannot be read. */
+  private lose({ key, size, reason }: Damaged): void {
+    this.held.lose(size)
+    this.depot?.removeDamaged(key, size)
+    this.house.lost(this, reason)
   }
 
   /** Whether what comes is left on disk. */
@@ -773,9 +802,28 @@ export class Queue implements Home, Chooser {
 
   // --- expiry ---------------------------------------------------------------------------------
 
+  /** What is on disk only expires as well, when it is the first of all that waits. */
+  private attend(): void {
+    if (this.diskDue < Infinity) this.sweeping().attend()
+  }
+
+  /** When the next such message expires. */
+  get diskDue(): number {
+    if (this.ended || !this.spilled || this.oldestHere() !== undefined) return Infinity
+    return this.depot?.backlog.until || Infinity
+  }
+
+  /** The next of them come into memory. */
+  fetch(): void {
+    this.load()
+  }
+
+  private sweeping(): Sweeper {
+    return (this.sweeper ??= new Sweeper(this, this.house.schedule))
+  }
+
   private watch(entry: Entry): void {
-    this.sweeper ??= new Sweeper(this, this.house.schedule)
-    this.sweeper.watch(entry)
+    this.sweeping().watch(entry)
   }
 
   stirred(): void {
@@ -803,4 +851,14 @@ export class Queue implements Home, Chooser {
 
 function isOver({ expires }: Entry): boolean {
   return expires !== 0 && expires <= Date.now()
+}
+
+/** A copy that stays in memory; undefined where there is nothing to be read. */
+function readable(message: Message): Message | undefined {
+  try {
+    return message.recalled()
+  } catch (error) {
+    if (error instanceof RecordError) return undefined
+    throw error
+  }
 }

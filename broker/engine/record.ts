@@ -94,9 +94,10 @@ export class Draft {
   }
 }
 
-/** Bytes the message of a record counts for against the limits. */
+/** Bytes the message of a record counts for against the limits; 0 where the record does not say. */
 export function sizeOf(record: Buffer): number {
-  return record.readDoubleLE(CRC_END)
+  const size = record.length < HEAD ? 0 : record.readDoubleLE(CRC_END)
+  return Number.isSafeInteger(size) && size > 0 ? size : 0
 }
 
 /** Whether it is what was written. */

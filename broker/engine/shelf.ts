@@ -39,14 +39,9 @@ export class Shelf implements Counts {
     this.safe = counts.mark
   }
 
-  add(size: number): void {
-    this.messages++
-    this.bytes += size
-  }
-
-  subtract(size: number): void {
-    this.messages--
-    this.bytes -= size
+  change(messages: number, bytes: number): void {
+    this.messages += messages
+    this.bytes += bytes
   }
 
   /** What was handed out since the last start has been noted one by one, or is done with. */
@@ -60,11 +55,6 @@ export class Shelf implements Counts {
     if (key <= this.mark) return
     this.mark = key
     this.keeper.touch(this)
-  }
-
-  /** Marks count again; the last one is on disk. */
-  tighten(): void {
-    this.safe = this.mark
   }
 
   /** A mark is on disk. */

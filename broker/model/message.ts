@@ -73,6 +73,11 @@ export class Message {
     return this.content.body
   }
 
+  /** Bytes of the body. */
+  get bodySize(): number {
+    return this.content.size
+  }
+
   /** To be called before it is kept for longer than a turn. */
   detach(): this {
     this.content = this.content.detach()
@@ -87,6 +92,12 @@ export class Message {
   /** Takes it into memory again. */
   recall(): void {
     this.content = this.content.recall()
+  }
+
+  /** The same in memory, for whoever only looks at it. */
+  recalled(): Message {
+    const content = this.content.recall()
+    return new Message(this.id, this.destination, content, this.size, this.terms, this.sender)
   }
 
   /** The same under another id, with nothing rendered yet. */
