@@ -105,7 +105,7 @@ export class Broker {
   readonly stats = new Stats()
   private readonly log: Logger
   private readonly engine: Engine
-  private readonly ids = new MessageIds(newId().slice(0, RUN))
+  private readonly ids: MessageIds
   private readonly hub: Hub
   private readonly pressure: Pressure
   private readonly ticker = new Ticker()
@@ -126,6 +126,7 @@ export class Broker {
   constructor(options: BrokerOptions, log?: Logger, engine?: Engine) {
     const settings = (this.settings = readOptions(options))
     this.log = log ?? createLog(settings.logLevel)
+    this.ids = new MessageIds(newId().slice(0, RUN), settings.dataDir !== '')
     this.engine = engine ?? new LocalEngine(engineSettings(settings), this.stats, this.keeping())
     this.pressure = new Pressure(settings, this.stats)
     const judge = slowPolicies(settings)

@@ -39,7 +39,8 @@ export class Depot {
     if (shelf.mark < wanted - AHEAD / 2) shelf.want(wanted)
     if (reached <= shelf.safe) return false
     shelf.want(reached)
-    return true
+    // While nothing can be written, what is there goes on being consumed.
+    return this.journal.failing === undefined
   }
 
   remove({ key, message, attempt }: Entry): void {
@@ -58,7 +59,7 @@ export class Depot {
 
   /** Leaves its content on disk. */
   shelve({ key, message }: Entry): void {
-    if (key > 0) message.shelve(new Shelved(this.journal.store, this.shelf, key, message.body.length))
+    if (key > 0) message.shelve(new Shelved(this.journal.store, this.shelf, key, message.bodySize))
   }
 
   /** How often a message of this key may have been handed out, as far as is known without a note. */

@@ -5,7 +5,8 @@ import type { Queue } from './queue.ts'
 /**
  * A message in its queue. A return makes a new one, so a stale handle settles nothing.
  *
- * `nowhere` is one that is on its way from one state to the next, or gone.
+ * `nowhere` is one that is on its way from one state to the next, or gone; `leaving` one whose ack
+ * is being written.
  */
 export class Entry implements Delivery {
   readonly home: Queue
@@ -19,7 +20,7 @@ export class Entry implements Delivery {
   readonly refusals: number
   /** Who has it or, while it waits, who refused it last. */
   holder: LocalConsumption | undefined
-  state: 'nowhere' | 'waiting' | 'delayed' | 'out' = 'nowhere'
+  state: 'nowhere' | 'waiting' | 'delayed' | 'out' | 'leaving' = 'nowhere'
   /** Where it is on disk; 0 for nowhere. */
   readonly key: number
 

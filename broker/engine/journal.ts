@@ -1,10 +1,10 @@
 import { statfsSync } from 'node:fs'
 import type { Message } from '../model/message.ts'
 import { StompError } from '../protocol/errors.ts'
-import type { Found } from './backlog.ts'
+import type { Damaged, Late } from './backlog.ts'
 import { Batch } from './batch.ts'
 import { DELAYED, messageKey, queueKey } from './keys.ts'
-import { Draft, readRecord } from './record.ts'
+import { Draft, readRecord, RecordError, sizeOf } from './record.ts'
 import { Shelf } from './shelf.ts'
 import type { WriteError } from './writer.ts'
 import { countsRecord, seal, triesRecord, type Store } from './store.ts'
@@ -29,9 +29,27 @@ interface Job {
   /** Where its part of the batch lies. */
   readonly from: number
   readonly to: number
-  /** What its part adds. */
-  readonly added: readonly (readonly [Shelf, number])[]
+  /** What its part makes of the counts of queues. */
+  readonly changes: readonly Change[]
 }
+
+interface Change {
+  readonly shelf: Shelf
+  readonly messages: number
+  readonly bytes: number
+}
+
+/** What is written of a queue with a batch: as it was when the batch was closed, whatever was said since. */
+interface Standing {
+  messages: number
+  bytes: number
+  readonly last: number
+  readonly mark: number
+  /** What is to be said of the queue itself. */
+  readonly record: Buffer | undefined
+}
+
+type Standings = ReadonlyMap<Shelf, Standing>
 
 /**
  * Everything that is to be on disk, written in the order in which it was said: what comes while a
@@ -43,8 +61,11 @@ export class Journal {
   private taken = 0
   private batch = new Batch()
   private jobs: Job[] = []
-  private added: (readonly [Shelf, number])[] | undefined
+  /** Of the job that is being written. */
+  private changes: Change[] | undefined
   private readonly dirty = new Set<Shelf>()
+  /** Of queues that are to be described. That is no part of a job: others rely on it. */
+  private readonly records = new Map<Shelf, Buffer>()
   private spare: Buffer | undefined
   private writing = false
   private planned = false
@@ -54,6 +75,8 @@ export class Journal {
   private applying = false
   private queues: number
   private failure: StompError | undefined
+  private flushing: Promise<void> | undefined
+  private closed = false
   private readonly idle: (() => void)[] = []
   private readonly warn: (text: string) => void
 
@@ -76,11 +99,11 @@ export class Journal {
   /** A job: what it writes, what it does when that is on disk, and what else if it never will be. */
   submit(write: () => void, apply: () => void, refuse?: (error: StompError) => void): void {
     const from = this.batch.length
-    const added: (readonly [Shelf, number])[] = []
-    this.added = added
+    const changes: Change[] = []
+    this.changes = changes
     write()
-    this.added = undefined
-    this.jobs.push({ apply, refuse, from, to: this.batch.length, added })
+    this.changes = undefined
+    this.jobs.push({ apply, refuse, from, to: this.batch.length, changes })
     this.plan()
   }
 
@@ -99,18 +122,23 @@ export class Journal {
   }
 
   /** The messages of a queue that wait for their time. */
-  delayed(shelf: Shelf): readonly (Found & { readonly due: number })[] {
+  *delayed(shelf: Shelf): Generator<Late | Damaged, void, void> {
     const { store } = this
     const tries = store.tries(shelf.number, DELAYED, 2 * DELAYED - 2)
-    return [...store.messages(shelf.number, DELAYED, 2 * DELAYED - 1, Infinity)].map(([key, record]) => {
-      const { message, due, until } = readRecord(record)
-      return { key, message, due, until, tries: tries.get(key) }
-    })
+    for (const [key, record] of store.messages(shelf.number, DELAYED, 2 * DELAYED - 1, Infinity)) {
+      try {
+        const { message, due, until } = readRecord(record)
+        yield { key, message, due, until, tries: tries.get(key) }
+      } catch (error) {
+        if (!(error instanceof RecordError)) throw error
+        yield { key, size: sizeOf(record), reason: error }
+      }
+    }
   }
 
-  describe({ number }: Shelf, record: Buffer): void {
-    this.batch.putBytes('queues', queueKey(number), seal(record))
-    this.plan()
+  describe(shelf: Shelf, record: Buffer): void {
+    this.records.set(shelf, seal(record))
+    this.touch(shelf)
   }
 
   /** Ends a queue with all it has. */
@@ -118,6 +146,7 @@ export class Journal {
     const key = queueKey(shelf.number)
     shelf.buried = true
     this.dirty.delete(shelf)
+    this.records.delete(shelf)
     this.batch.remove('counts', key)
     if (shelf.messages > 0) this.batch.bury(key)
     else this.batch.remove('queues', key)
@@ -130,9 +159,7 @@ export class Journal {
     shelf.last = key
     const place = due > 0 ? key + DELAYED : key
     this.batch.put('messages', messageKey(shelf.number, place), new Draft(message, due, until))
-    shelf.add(message.size)
-    this.added?.push([shelf, message.size])
-    this.touch(shelf)
+    this.change(shelf, 1, message.size)
     return place
   }
 
@@ -141,8 +168,7 @@ export class Journal {
     const place = messageKey(shelf.number, key)
     this.batch.remove('messages', place)
     if (tried) this.batch.remove('attempts', place)
-    shelf.subtract(size)
-    this.touch(shelf)
+    this.change(shelf, -1, -size)
   }
 
   tries(shelf: Shelf, key: number, attempt: number, refusals: number): void {
@@ -165,6 +191,12 @@ export class Journal {
     this.plan()
   }
 
+  private change(shelf: Shelf, messages: number, bytes: number): void {
+    shelf.change(messages, bytes)
+    this.changes?.push({ shelf, messages, bytes })
+    this.touch(shelf)
+  }
+
   // --- writing --------------------------------------------------------------------------------
 
   /** Resolves once everything said until now is on disk and done; rejects if it cannot be written at present. */
@@ -181,10 +213,15 @@ export class Journal {
   /** Writes and does all that is left, and what `last` still says, unless nothing can be written. */
   async close(last: () => void): Promise<void> {
     await this.rested()
-    last()
+    if (this.failure !== undefined) await this.tryNow()
+    if (this.failure === undefined) last()
     await this.rested()
+    this.closed = true
     clearTimeout(this.retry)
-    await this.store.close()
+    const { failure } = this
+    if (failure !== undefined)
+      this.warn(`What was acked last could not be written and comes again: ${failure.message}`)
+    await this.store.close(failure === undefined)
   }
 
   /** Resolves when nothing is left to be written or done, or nothing can be. */
@@ -209,23 +246,33 @@ export class Journal {
   }
 
   private plan(): void {
-    if (this.planned || this.writing || this.retry !== undefined) return
+    if (this.planned || this.writing || this.retry !== undefined || this.closed) return
     this.planned = true
     setImmediate(() => {
       this.planned = false
-      void this.flush()
+      this.flushing = this.flush()
     })
+  }
+
+  /** Once more what could not be written. */
+  private async tryNow(): Promise<void> {
+    await this.flushing
+    if (this.failure !== undefined) {
+      clearTimeout(this.retry)
+      this.retry = undefined
+      await this.flush()
+    }
+    await this.rested()
   }
 
   private async flush(): Promise<void> {
     const { batch, jobs } = this
-    const shelves = [...this.dirty]
-    this.dirty.clear()
+    const standings = this.takeStandings()
     this.batch = new Batch(this.spare)
     this.spare = undefined
     this.jobs = []
     this.writing = true
-    await this.write(batch, jobs, shelves)
+    await this.write(batch, jobs, standings)
     this.writing = false
     this.taken = 0
     if (this.failure !== undefined) return
@@ -233,20 +280,32 @@ export class Journal {
     else this.rest()
   }
 
-  private async write(batch: Batch, jobs: readonly Job[], shelves: readonly Shelf[]): Promise<void> {
+  private takeStandings(): Standings {
+    const standings = new Map<Shelf, Standing>()
+    for (const shelf of this.dirty) {
+      const { messages, bytes, last, mark } = shelf
+      standings.set(shelf, { messages, bytes, last, mark, record: this.records.get(shelf) })
+    }
+    this.dirty.clear()
+    this.records.clear()
+    return standings
+  }
+
+  private async write(batch: Batch, jobs: readonly Job[], standings: Standings): Promise<void> {
     const ops = batch.length
-    const marks = shelves.map(({ mark }) => mark)
-    for (const shelf of shelves) {
-      if (!shelf.buried) batch.putBytes('counts', queueKey(shelf.number), countsRecord(shelf))
+    for (const [shelf, standing] of standings) {
+      const key = queueKey(shelf.number)
+      if (standing.record !== undefined) batch.putBytes('queues', key, standing.record)
+      batch.putBytes('counts', key, countsRecord(standing))
     }
     this.taken = batch.length
     if (batch.length > 0) {
       const { memory, error } = await this.store.write(batch.memory, batch.length)
-      if (error !== undefined) return this.undo(memory.subarray(0, ops), jobs, shelves, error)
+      if (error !== undefined) return this.undo(memory.subarray(0, ops), jobs, standings, error)
       this.spare = memory
     }
     this.recover()
-    for (const [index, shelf] of shelves.entries()) shelf.assure(marks[index] ?? 0)
+    for (const [shelf, { mark }] of standings) shelf.assure(mark)
     this.do(jobs)
   }
 
@@ -254,53 +313,69 @@ export class Journal {
   private undo(
     ops: Buffer,
     jobs: readonly Job[],
-    shelves: readonly Shelf[],
+    standings: Standings,
     error: WriteError,
   ): void | Promise<void> {
     const reason = this.explain(error)
-    const refused = jobs.filter(({ refuse }) => refuse !== undefined)
-    if (refused.length === 0) return this.fail(ops, jobs, shelves, reason)
+    // One that writes nothing only waits for the others.
+    const refused = jobs.filter(({ refuse, from, to }) => refuse !== undefined && to > from)
+    if (refused.length === 0) return this.fail(ops, jobs, standings, reason)
     const rest = new Batch()
     const moved: Job[] = []
     let at = 0
     for (const job of jobs) {
       rest.copy(ops.subarray(at, job.from))
       at = job.to
-      if (job.refuse === undefined) {
+      if (job.refuse === undefined || job.from === job.to) {
         const from = rest.length
         rest.copy(ops.subarray(job.from, job.to))
         moved.push({ ...job, from, to: rest.length })
-      } else {
-        for (const [shelf, size] of job.added) shelf.subtract(size)
+        continue
+      }
+      for (const { shelf, messages, bytes } of job.changes) {
+        shelf.change(-messages, -bytes)
+        const standing = standings.get(shelf)
+        if (standing === undefined) continue
+        standing.messages -= messages
+        standing.bytes -= bytes
       }
     }
     rest.copy(ops.subarray(at))
     this.do(refused.map((job) => ({ ...job, apply: () => job.refuse?.(reason) })))
-    return this.write(rest, moved, shelves)
+    return this.write(rest, moved, standings)
   }
 
   /** Not even what makes room can be written: it is tried again, before all that came since. */
-  private fail(ops: Buffer, jobs: readonly Job[], shelves: readonly Shelf[], reason: StompError): void {
+  private fail(ops: Buffer, jobs: readonly Job[], standings: Standings, reason: StompError): void {
+    if (this.failure === undefined)
+      this.warn(`Nothing can be written to ${this.store.folder.path}: ${reason.message}`)
+    this.failure = reason
     const { batch, jobs: later } = this
     const all = new Batch()
     all.copy(ops)
     all.copy(batch.memory.subarray(0, batch.length))
     this.batch = all
     this.jobs = [
-      ...jobs,
+      ...jobs.filter(({ refuse }) => refuse === undefined),
       ...later.map((job) => ({ ...job, from: job.from + ops.length, to: job.to + ops.length })),
     ]
-    for (const shelf of shelves) if (!shelf.buried) this.dirty.add(shelf)
-    if (this.failure === undefined)
-      this.warn(`Nothing can be written to ${this.store.folder.path}: ${reason.message}`)
-    this.failure = reason
-    // Better a message that comes again without a word than none.
-    for (const shelf of shelves) shelf.assure(Infinity)
-    this.rest()
+    for (const [shelf, { record }] of standings) {
+      if (shelf.buried) continue
+      this.dirty.add(shelf)
+      if (record !== undefined && !this.records.has(shelf)) this.records.set(shelf, record)
+    }
     this.retry = setTimeout(() => {
       this.retry = undefined
       this.plan()
     }, RETRY).unref()
+    this.do(
+      jobs
+        .filter(({ refuse }) => refuse !== undefined)
+        .map((job) => ({ ...job, apply: () => job.refuse?.(reason) })),
+    )
+    // Better a message that comes again without a word than none.
+    for (const shelf of Array.from(this.dirty)) shelf.whenSafe?.()
+    this.rest()
   }
 
   private recover(): void {

@@ -1,6 +1,7 @@
 import { Entry } from './entry.ts'
 import { parseSelector } from '../model/selector.ts'
 import type { Message, Op } from '../model/message.ts'
+import type { Damaged, Late } from './backlog.ts'
 import type { Capacity } from './capacity.ts'
 import { Depot } from './depot.ts'
 import type { Settling } from './engine.ts'
@@ -8,7 +9,7 @@ import { Journal } from './journal.ts'
 import { isKept, outlives, readQueue, writeQueue } from './kept.ts'
 import type { Listener, Listeners } from './listeners.ts'
 import type { Queue } from './queue.ts'
-import { readRecord } from './record.ts'
+import { readRecord, RecordError } from './record.ts'
 import { isDurable, type Register } from './register.ts'
 import { hasExpired, type Retained } from './retained.ts'
 import type { Shelf } from './shelf.ts'
@@ -30,6 +31,12 @@ interface Waiting {
   readonly reject: (error: unknown) => void
 }
 
+/** What an op does when its batch is on disk, or refused. */
+interface Step {
+  apply(): void
+  undo?(): void
+}
+
 /** The engine, to which what is on disk is given. */
 export interface KeeperHost {
   mint(): string
@@ -39,8 +46,10 @@ export interface KeeperHost {
   publish(message: Message, copies: readonly Copy[]): void
   /** A message to a topic, which is on disk under this key, or nowhere if it is 0. */
   postpone(message: Message, delay: number, key: number): void
-  /** A message of a topic for a queue. */
-  store(listener: Listener, message: Message, copy: Copy): void
+  /** What a topic sent is on disk for a queue. */
+  storeCopy(copy: Copy): void
+  /** A message that was to be there for `name` cannot be read. */
+  lose(name: string, reason: RecordError): void
   /** A queue has what was sent to it. */
   stirred(queue: Queue): void
   /** Some of what was said has been done. */
@@ -116,104 +125,111 @@ export class Keeper {
 
   /** Writes what of a batch is to be on disk, and applies all of it when it is there. `key`: of one whose time has come. */
   private submit(ops: readonly Op[], waiting: Waiting | undefined, key: number): void {
-    const { journal, scheduled } = this
-    const steps: (() => void)[] = []
-    const undone: (() => void)[] = []
+    const steps: Step[] = []
     const write = (): void => {
-      if (key > 0 && scheduled !== undefined)
-        journal.remove(scheduled, key, ops[0]?.type === 'send' ? ops[0].message.size : 0, false)
-      for (const op of ops) {
-        if (op.type === 'send') this.plan(op, key > 0, steps, undone)
-        else if (op.type === 'ack') steps.push(this.planAck(op))
-        else steps.push(() => this.host.apply(op, false))
-      }
+      for (const op of ops) steps.push(this.plan(op, key))
     }
     const apply = (): void => {
-      for (const step of steps) step()
+      for (const step of steps) step.apply()
       waiting?.resolve()
       this.host.settled()
     }
-    if (waiting === undefined) return journal.submit(write, apply)
-    journal.submit(write, apply, (error) => {
-      for (const undo of undone) undo()
+    if (waiting === undefined) return this.journal.submit(write, apply)
+    this.journal.submit(write, apply, (error) => {
+      for (const step of steps) step.undo?.()
       waiting.reject(error)
       this.host.settled()
     })
   }
 
-  /** Writes a message, and notes what is to be done when it is on disk or refused. */
-  private plan(
-    op: Op & { type: 'send' },
-    isDue: boolean,
-    steps: (() => void)[],
-    undone: (() => void)[],
-  ): void {
-    const message = op.message.detach()
-    const { name } = message.destination
-    this.awaited.set(name, (this.awaited.get(name) ?? 0) + 1)
-    const leave = (): void => {
-      const left = (this.awaited.get(name) ?? 1) - 1
-      if (left > 0) this.awaited.set(name, left)
-      else this.awaited.delete(name)
-    }
-    undone.push(leave)
-    steps.push(leave)
-    if (message.destination.kind === 'topic') this.planTopic(op, isDue, steps, undone)
-    else if (this.capacity.isGone(message.destination)) steps.push(() => this.host.apply(op, false))
-    else this.planQueue(message, steps, undone)
+  /** Writes what is to be on disk of an op. */
+  private plan(op: Op, key: number): Step {
+    if (op.type === 'ack') return this.planAck(op)
+    if (op.type !== 'send') return { apply: () => this.host.apply(op, false) }
+    const { destination } = op.message.detach()
+    this.await(destination.name)
+    if (destination.kind === 'topic') return this.planTopic(op, key)
+    if (!this.capacity.isGone(destination)) return this.planQueue(op.message)
+    return this.following(destination.name, () => this.host.apply(op, false))
   }
 
-  private planTopic(
-    op: Op & { type: 'send' },
-    isDue: boolean,
-    steps: (() => void)[],
-    undone: (() => void)[],
-  ): void {
-    const { journal, host } = this
+  /** What is sent to a destination comes behind what is being written. */
+  private await(name: string): void {
+    this.awaited.set(name, (this.awaited.get(name) ?? 0) + 1)
+  }
+
+  private leave(name: string): void {
+    const left = (this.awaited.get(name) ?? 1) - 1
+    if (left > 0) this.awaited.set(name, left)
+    else this.awaited.delete(name)
+  }
+
+  private following(name: string, apply: () => void, undo?: () => void): Step {
+    return {
+      apply: () => {
+        this.leave(name)
+        apply()
+      },
+      undo: () => {
+        this.leave(name)
+        undo?.()
+      },
+    }
+  }
+
+  private planTopic(op: Op & { type: 'send' }, key: number): Step {
+    const { journal, host, scheduled } = this
     const { message } = op
     const { destination, terms } = message
-    if (terms.delay > 0 && !isDue) {
+    const { name } = destination
+    if (key > 0 && scheduled !== undefined) {
+      journal.remove(scheduled, key, message.size, false)
+    } else if (terms.delay > 0) {
       const due = Date.now() + terms.delay
-      const key = isKept(terms, destination) ? journal.append(this.scheduleShelf(), message, due, 0) : 0
-      steps.push(() => host.postpone(message, due - Date.now(), key))
-      return
-    }
-    if (terms.retain !== undefined) {
-      const { retaining } = this.capacity
-      const leave = (): void => void retaining.delete(op)
-      retaining.add(op)
-      steps.push(leave)
-      undone.push(leave)
-      journal.retain(destination.name, terms.retain === 'set' ? message : undefined)
+      const later = isKept(terms, destination) ? journal.append(this.scheduleShelf(), message, due, 0) : 0
+      return this.following(name, () => host.postpone(message, due - Date.now(), later))
     }
     const copies = terms.persistent ? this.copies(message) : []
-    steps.push(() => host.publish(message, copies))
+    if (terms.retain === undefined) return this.following(name, () => host.publish(message, copies))
+    const { retaining } = this.capacity
+    const leave = (): void => void retaining.delete(op)
+    retaining.add(op)
+    journal.retain(name, terms.retain === 'set' ? message : undefined)
+    const publish = (): void => {
+      leave()
+      host.publish(message, copies)
+    }
+    return this.following(name, publish, leave)
   }
 
-  private planQueue(message: Message, steps: (() => void)[], undone: (() => void)[]): void {
+  private planQueue(message: Message): Step {
     const { destination, terms, size } = message
-    const queue = this.queues.make(destination.name)
+    const { name } = destination
+    const queue = this.queues.make(name)
     const due = terms.delay > 0 ? Date.now() + terms.delay : 0
     const until = queue.until(message)
     const stays = isKept(terms, destination) && outlives(queue.terms)
     const key = stays ? this.journal.append(this.shelfOf(queue), message, due, until) : 0
     const drops = queue.overflow === 'drop-oldest'
+    queue.expect(size, !drops)
     const free = (): void => {
-      if (!drops) queue.unreserve(size)
+      this.leave(name)
+      queue.unexpect(size, !drops)
     }
-    if (!drops) queue.reserve(size)
-    undone.push(() => {
-      free()
-      this.host.stirred(queue)
-    })
-    steps.push(() => {
-      free()
-      while (drops && this.isHere(queue) && !queue.fits(1, size) && queue.dropOldest());
-      // It may have ended with all that was sent to it.
-      if (!this.isHere(queue)) return
-      queue.push(message, due === 0 ? 0 : Math.max(1, due - Date.now()), key, until)
-      this.host.stirred(queue)
-    })
+    return {
+      apply: () => {
+        free()
+        while (drops && this.isHere(queue) && !queue.fits(1, size) && queue.dropOldest());
+        // It may have ended with all that was sent to it.
+        if (!this.isHere(queue)) return
+        queue.push(message, due === 0 ? 0 : Math.max(1, due - Date.now()), key, until)
+        this.host.stirred(queue)
+      },
+      undo: () => {
+        free()
+        this.host.stirred(queue)
+      },
+    }
   }
 
   private isHere(queue: Queue): boolean {
@@ -221,12 +237,23 @@ export class Keeper {
   }
 
   /** The ack of a batch is on disk with its messages. */
-  private planAck(op: Op & { type: 'ack' | 'nack' | 'reject' | 'release' }): () => void {
+  private planAck(op: Exclude<Op, { type: 'send' }>): Step {
     const { delivery } = op
-    const isOut =
-      delivery instanceof Entry && delivery.home.house === this.queues.house && delivery.state === 'out'
-    if (isOut) delivery.home.depot?.remove(delivery)
-    return () => this.host.apply(op, isOut)
+    if (!(delivery instanceof Entry) || delivery.home.house !== this.queues.house || delivery.state !== 'out')
+      return { apply: () => this.host.apply(op, false) }
+    delivery.home.depot?.remove(delivery)
+    // Until then nothing else is to be done to it.
+    delivery.state = 'leaving'
+    const stay = (): void => {
+      delivery.state = 'out'
+    }
+    return {
+      apply: () => {
+        stay()
+        this.host.apply(op, true)
+      },
+      undo: stay,
+    }
   }
 
   /** For those who listen to its topic while they are away. */
@@ -254,7 +281,7 @@ export class Keeper {
     this.journal.submit(
       () => (copy = this.copy(message, queue)),
       () => {
-        if (copy !== undefined) this.host.store(listener, message, copy)
+        if (copy !== undefined) this.host.storeCopy(copy)
       },
     )
     return true
@@ -309,9 +336,11 @@ export class Keeper {
     const { journal } = this
     const { store } = journal
     for (const { key, value } of store.retained()) {
-      const { message } = readRecord(value)
+      const topic = key.toString()
+      const message = this.readRetained(topic, value)
       // Where the limits are lower than they were, some of it has no room.
-      if (hasExpired(message) || !retention.apply(message)) journal.retain(key.toString(), undefined)
+      if (message === undefined || hasExpired(message) || !retention.apply(message))
+        journal.retain(topic, undefined)
     }
     for (const [number, record] of store.queues()) {
       const { name, terms } = readQueue(record)
@@ -319,7 +348,7 @@ export class Keeper {
       const delayed = journal.delayed(shelf)
       if (name === SCHEDULED) {
         this.scheduled = shelf
-        for (const { message, due, key } of delayed) this.host.postpone(message, due - Date.now(), key)
+        this.restoreScheduled(shelf, delayed)
         continue
       }
       const queue = this.queues.make(name)
@@ -328,6 +357,29 @@ export class Keeper {
       this.queues.startLife(queue)
       if (isDurable(terms) || terms?.topics !== undefined) this.listen(queue)
       this.queues.reclaim(queue)
+    }
+  }
+
+  private restoreScheduled(shelf: Shelf, delayed: Iterable<Late | Damaged>): void {
+    this.scheduled = shelf
+    for (const item of delayed) {
+      const { key } = item
+      if ('message' in item) {
+        this.host.postpone(item.message, item.due - Date.now(), key)
+      } else {
+        this.journal.remove(shelf, key, item.size, false)
+        this.host.lose('a topic', item.reason)
+      }
+    }
+  }
+
+  private readRetained(topic: string, record: Buffer): Message | undefined {
+    try {
+      return readRecord(record).message
+    } catch (error) {
+      if (!(error instanceof RecordError)) throw error
+      this.host.lose(topic, error)
+      return undefined
     }
   }
 

@@ -69,14 +69,20 @@ export class LocalEngine implements Engine, House, KeeperHost {
     if (keeping === undefined) return
     const store = await keeping.open()
     this.keeper = new Keeper(store, keeping.warn, this, this.queues, this.listeners, this.capacity)
-    this.keeper.restore(this.retention)
+    try {
+      this.keeper.restore(this.retention)
+    } catch (error) {
+      await store.close(false)
+      throw error
+    }
   }
 
   async close(): Promise<void> {
     this.senders.close(new StompError('queue-full', 'The broker was stopped before there was room.'))
+    // What is due from here on is due after the next start.
+    this.schedule.close()
     if (this.keeper !== undefined) await this.keeper.close()
     this.host = undefined
-    this.schedule.close()
     this.queues.close()
   }
 
@@ -174,6 +180,7 @@ export class LocalEngine implements Engine, House, KeeperHost {
     const { message } = entry
     const grave = this.capacity.grave(queue, message, reason)
     if (grave === undefined || host === undefined) return 'nowhere'
+    if (entry.key > 0 && !queue.recall(entry)) return 'buried'
     const letter = DeadLetter.of(host.mint(), grave, message, queue.name, reason, deliveries)
     if (grave.kind === 'queue' && !this.capacity.makeRoom(grave.name, letter)) return 'full'
     queue.drop(entry)
@@ -195,9 +202,8 @@ export class LocalEngine implements Engine, House, KeeperHost {
     this.queues.reclaim(queue)
   }
 
-  lost(queue: Queue, { message }: RecordError): void {
-    this.stats.lost++
-    this.keeping?.warn(`A message of ${queue.name} cannot be read from the disk and is lost: ${message}.`)
+  lost({ name }: Queue, reason: RecordError): void {
+    this.lose(name, reason)
   }
 
   private ended(queue: Queue): void {
@@ -215,6 +221,11 @@ export class LocalEngine implements Engine, House, KeeperHost {
 
   settled(): void {
     this.admitSenders()
+  }
+
+  lose(name: string, { message }: RecordError): void {
+    this.stats.lost++
+    this.keeping?.warn(`A message of ${name} cannot be read from the disk and is lost: ${message}.`)
   }
 
   /** `written`: the store knows of an ack already. */
@@ -240,16 +251,18 @@ export class LocalEngine implements Engine, House, KeeperHost {
     }
     if (terms.retain !== undefined && !this.retention.apply(message.detach())) this.stats.dropped++
     this.host?.deliver(message)
+    // They come to those who listened when they were written, whatever these listen to now.
+    for (const copy of copies) this.storeCopy(copy)
     const listeners = this.listeners.match(message)
     if (listeners.length === 0) return
     message.detach()
     for (const listener of listeners) {
-      this.store(
-        listener,
-        message,
-        copies.find(({ queue }) => queue === listener.queue),
-      )
+      if (!copies.some(({ queue }) => queue === listener.queue)) this.store(listener, message)
     }
+  }
+
+  storeCopy(copy: Copy): void {
+    this.store({ queue: copy.queue, accepts: undefined }, copy.message, copy)
   }
 
   /** `key`: where it is on disk, 0 for nowhere. */
@@ -270,9 +283,15 @@ export class LocalEngine implements Engine, House, KeeperHost {
    * Nobody who sends to a topic is refused because of a durable subscription: its oldest messages
    * go, and not to the dead letters, which would grow for each subscriber that never comes back.
    */
-  store({ queue, accepts }: Listener, message: Message, copy?: Copy): void {
-    if (copy === undefined && accepts !== undefined && !accepts(message)) return
+  private store(
+    { queue, accepts }: Pick<Listener, 'queue' | 'accepts'>,
+    message: Message,
+    copy?: Copy,
+  ): void {
+    if (accepts !== undefined && !accepts(message)) return
     const { name } = queue
+    // It may have ended with all that was written for it.
+    if (this.queues.get(name) !== queue) return
     const fits = (): boolean => queue.fits(1, message.size)
     // What becomes a dead letter is left to the timer: it may be sent to the same topic.
     if (!queue.terms?.deadLetters) queue.sweep(fits)

@@ -4,17 +4,18 @@ import type { Interest } from '../protocol/pattern.ts'
 import { Choice, type Chooser } from './choice.ts'
 import { LocalConsumption, type Home } from './consumption.ts'
 import type { Reason } from './dead-letter.ts'
-import type { Found } from './backlog.ts'
+import type { Damaged, Late } from './backlog.ts'
 import type { Depot } from './depot.ts'
 import type { Consumer, Overflow, QueueInfo, QueueTerms } from './engine.ts'
 import { Entry } from './entry.ts'
-import { Expiries } from './expiries.ts'
+import { Holdings } from './holdings.ts'
 import { Ready } from './ready.ts'
 import { RecordError } from './record.ts'
 import type { Room } from './room.ts'
 import type { Schedule, Task } from './schedule.ts'
 import type { Load } from './senders.ts'
 import type { EngineSettings } from './settings.ts'
+import { Sweeper, SWEEP_PAUSE } from './sweeper.ts'
 import { Willing } from './willing.ts'
 
 /** JMS's default, for queues that the broker's options made prioritized. */
@@ -22,10 +23,6 @@ const USUAL_PRIORITY = 4
 const HIGHEST_PRIORITY = 9
 /** Ranks of one priority: more than a queue will ever hand out. */
 const LEVEL = 2 ** 48
-/** Milliseconds between two searches for what has expired. */
-const SWEEP_PAUSE = 1_000
-/** Messages that expire in a turn of the event loop, before everybody else gets theirs. */
-const SWEPT_A_TURN = 1_024
 /** An end of life that no clock is set back before. */
 const LONG_AGO = 1
 /** Messages of one queue that are in memory as well as on disk, and their bytes. */
@@ -75,26 +72,14 @@ export class Queue implements Home, Chooser {
   private exclusives: LocalConsumption[] = []
   /** How many do not take everything. */
   private selective = 0
-  private held = 0
-  private heldBytes = 0
-  private unacked = 0
-  private unackedBytes = 0
-  /** Of those held, what is in memory. */
-  private present = 0
-  private presentBytes = 0
-  /** What is being written, and will be in it. */
-  private coming = 0
-  private comingBytes = 0
+  private readonly held: Holdings
   private refilling: Task | undefined
   private sequence = 0
   /** The highest rank that was put behind all others. */
   private appended = 0
   private delayed: Map<Entry, Task> | undefined
-  private expiries: Expiries<Entry> | undefined
-  private sweeping: Task | undefined
-  /** When it is due, and when it may be: milliseconds since the epoch. */
-  private sweepDue = Infinity
-  private nextSweep = 0
+  /** Undefined while nothing expires. */
+  private sweeper: Sweeper | undefined
   private prioritized: boolean
   private dispatching = false
   private ended = false
@@ -103,6 +88,7 @@ export class Queue implements Home, Chooser {
     this.name = name
     this.house = house
     this.awaited = house.awaits(name)
+    this.held = new Holdings(house.room)
     this.prioritized = house.settings.prioritized(name)
     if (this.prioritized) this.choose()
   }
@@ -113,11 +99,11 @@ export class Queue implements Home, Chooser {
 
   /** Waiting or handed out. */
   get size(): number {
-    return this.held
+    return this.held.messages
   }
 
   get bytes(): number {
-    return this.heldBytes
+    return this.held.bytes
   }
 
   get maxMessages(): number {
@@ -138,7 +124,7 @@ export class Queue implements Home, Chooser {
 
   /** Nothing would be lost by forgetting it. */
   get idle(): boolean {
-    if (this.held + this.coming > 0 || this.members.size > 0) return false
+    if (!this.held.empty || this.members.size > 0) return false
     const { declared } = this
     return (
       declared === undefined ||
@@ -150,16 +136,12 @@ export class Queue implements Home, Chooser {
     return this.counted + messages <= this.maxMessages && this.countedBytes + bytes <= this.maxBytes
   }
 
-  /** RabbitMQ's bounds are for what waits. */
   private get counted(): number {
-    return this.coming + (this.declared?.maxMessages === undefined ? this.held : this.held - this.unacked)
+    return this.held.count(this.declared?.maxMessages !== undefined)
   }
 
   private get countedBytes(): number {
-    return (
-      this.comingBytes +
-      (this.declared?.maxBytes === undefined ? this.heldBytes : this.heldBytes - this.unackedBytes)
-    )
+    return this.held.countBytes(this.declared?.maxBytes !== undefined)
   }
 
   /** What the settlements of a batch leave room for. What comes back, as the dead letters have none, always has some. */
@@ -200,16 +182,14 @@ export class Queue implements Home, Chooser {
     this.declared = selector === undefined ? { ...terms, topics } : { ...terms, topics, selector }
   }
 
-  /** A message is on its way: it has its room. */
-  reserve(bytes: number): void {
-    this.coming++
-    this.comingBytes += bytes
+  /** A message is on its way. `roomy`: it has its room. */
+  expect(bytes: number, roomy: boolean): void {
+    this.held.expect(bytes, roomy)
   }
 
   /** It is here, or does not come. */
-  unreserve(bytes: number): void {
-    this.coming--
-    this.comingBytes -= bytes
+  unexpect(bytes: number, roomy: boolean): void {
+    this.held.unexpect(bytes, roomy)
   }
 
   /** Ends it with all it holds: its consumers are cut off, and what is out cannot come back. */
@@ -222,14 +202,11 @@ export class Queue implements Home, Chooser {
     this.members.clear()
     for (const task of this.delayed?.values() ?? []) task.cancel()
     this.delayed = undefined
-    this.sweeping?.cancel()
+    this.sweeper?.end()
     this.refilling?.cancel()
-    this.expiries = undefined
     this.choice = undefined
     this.ready.clear()
-    this.house.room.used -= this.presentBytes
-    this.present = 0
-    this.presentBytes = 0
+    this.held.clear()
   }
 
   // --- messages -------------------------------------------------------------------------------
@@ -242,8 +219,7 @@ export class Queue implements Home, Chooser {
 
   /** `delay` is 0 for a message that has waited for its time elsewhere. `key`: where it is on disk. */
   push(message: Message, delay: number, key = 0, until: number = this.until(message)): void {
-    this.held++
-    this.heldBytes += message.size
+    this.held.add(message.size)
     if (this.depot !== undefined && key > 0) {
       if (delay === 0 && this.spills()) {
         this.depot.backlog.push(key)
@@ -261,9 +237,7 @@ export class Queue implements Home, Chooser {
 
   /** A message comes into memory. */
   private hold({ size, terms: { group } }: Message): void {
-    this.present++
-    this.presentBytes += size
-    this.house.room.used += size
+    this.held.load(size)
     if (group !== undefined) {
       this.choose()
       this.choice?.groups.hold(group)
@@ -370,14 +344,20 @@ export class Queue implements Home, Chooser {
   }
 
   /** What it had when the broker ended: so many messages on disk, of which some wait for their time. */
-  restore(depot: Depot, delayed: readonly (Found & { readonly due: number })[], clean: boolean): void {
+  restore(depot: Depot, delayed: Iterable<Late | Damaged>, clean: boolean): void {
     const { shelf, backlog } = depot
+    const { messages, bytes } = shelf
     this.depot = depot
-    this.held = shelf.messages
-    this.heldBytes = shelf.bytes
-    backlog.begin(1, shelf.messages - delayed.length)
+    this.held.restore(messages, bytes)
     const now = Date.now()
-    for (const { key, message, until, tries, due } of delayed) {
+    let late = 0
+    for (const item of delayed) {
+      late++
+      if ('reason' in item) {
+        this.lose(item)
+        continue
+      }
+      const { key, message, until, tries, due } = item
       this.hold(message)
       // Its time may have come before the end.
       const attempt = tries?.attempt ?? (clean || due > now ? 1 : 2)
@@ -385,19 +365,15 @@ export class Queue implements Home, Chooser {
       if (attempt > 1 && tries === undefined) depot.note(entry)
       this.enter(entry, Math.max(1, due - now))
     }
+    backlog.begin(messages - late)
     if (this.prioritized) while (backlog.active) this.load()
+    this.attend()
   }
 
   /** Ends what has expired, until there is enough of it. */
   sweep(enough: () => boolean): void {
-    if (this.expiries === undefined) return
-    const now = Date.now()
-    while (!enough()) {
-      // It may be gone with the queue by now.
-      const entry = this.expiries?.take(now)
-      if (entry === undefined) return
-      this.expire(entry)
-    }
+    if (this.spilled) this.attend()
+    this.sweeper?.sweep(enough)
   }
 
   /** What waits behind a rank, in order. */
@@ -410,24 +386,38 @@ export class Queue implements Home, Chooser {
   async *browse(size: number): AsyncGenerator<readonly Message[], void, void> {
     const last = this.sequence
     const lastKey = this.depot?.shelf.last ?? 0
+    const lastGuest = this.depot?.backlog.guestsSoFar ?? 0
     let rank = 0
-    /** On disk it has been looked at up to here. */
+    /** On disk, and of those that stand there but are not, it has been looked at up to here. */
     let key = 0
+    let guest = 0
     const isNew = (entry: Entry): boolean =>
       entry.key > 0 && entry.key <= lastKey ? entry.key > key : entry.rank % LEVEL <= last
     for (;;) {
       const now = Date.now()
       const entries = this.list(rank, size)
       const end = entries.at(-1)
-      const found = end === undefined ? (this.depot?.backlog.peek(key, size) ?? []) : []
+      const page: Message[] = []
+      const show = ({ message, expires, key: place }: Pick<Entry, 'message' | 'expires' | 'key'>): void => {
+        if (expires !== 0 && expires <= now) return
+        // Its content may be left on disk, and be gone from there, before it is written to who looks.
+        const shown = place > 0 ? readable(message) : message
+        if (shown !== undefined) page.push(shown)
+      }
+      for (const entry of entries) if (isNew(entry)) show(entry)
+      const found = end === undefined ? (this.depot?.backlog.peek(key, guest, size) ?? []) : []
       if (end === undefined && found.length === 0) return
-      const page = [
-        ...entries.filter((entry) => isNew(entry) && (entry.expires === 0 || entry.expires > now)),
-        ...found.filter((entry) => entry.key <= lastKey && (entry.until === 0 || entry.until > now)),
-      ]
+      for (const item of found) {
+        if ('number' in item) {
+          guest = item.number
+          if (guest <= lastGuest) show(item.item)
+        } else {
+          ;({ key } = item)
+          if (key <= lastKey) show({ message: item.message, expires: item.until, key: 0 })
+        }
+      }
       rank = end?.rank ?? rank
-      key = found.at(-1)?.key ?? key
-      if (page.length > 0) yield page.map(({ message }) => message)
+      if (page.length > 0) yield page
     }
   }
 
@@ -468,9 +458,9 @@ export class Queue implements Home, Chooser {
     const topics = this.declared?.topics ?? ''
     return {
       queue: this.name,
-      ready: this.held - this.unacked,
-      unacked: this.unacked,
-      bytes: this.heldBytes,
+      ready: this.held.messages - this.held.out,
+      unacked: this.held.out,
+      bytes: this.held.bytes,
       consumers: this.members.size,
       topics: typeof topics === 'string' ? topics : topics.text,
     }
@@ -483,12 +473,11 @@ export class Queue implements Home, Chooser {
     if (consumer === undefined) throw new Error('a consumer that left is among the willing')
     entry.holder = consumption
     entry.state = consumer.auto ? 'nowhere' : 'out'
-    if (entry.expires !== 0) this.expiries?.forget()
+    if (entry.expires !== 0) this.sweeper?.forget()
     if (consumer.auto) {
       this.forget(entry)
     } else {
-      this.unacked++
-      this.unackedBytes += entry.message.size
+      this.held.handOut(entry.message.size)
       if (this.awaited) this.house.freed(this)
     }
     if (--consumption.credit > 0) this.willing.rotate(consumption)
@@ -506,7 +495,8 @@ export class Queue implements Home, Chooser {
     return entry.key > 0 && !this.recall(entry)
   }
 
-  private recall(entry: Entry): boolean {
+  /** Takes its content into memory; false where that is lost, and the entry with it. */
+  recall(entry: Entry): boolean {
     try {
       entry.message.recall()
       return true
@@ -533,6 +523,7 @@ export class Queue implements Home, Chooser {
       if (!this.refill(pages++)) break
     }
     this.dispatching = false
+    if (this.depot !== undefined) this.attend()
   }
 
   /** The store has to know first. */
@@ -570,25 +561,25 @@ export class Queue implements Home, Chooser {
         this.enter(new Entry(this, message, attempt, rank, until, tries?.refusals ?? 0, undefined, key), 0)
       },
       (guest) => this.enter(guest, 0),
-      ({ key, size, reason }) => {
-        this.held--
-        this.heldBytes -= size
-        depot.removeDamaged(key, size)
-        this.house.lost(this, reason)
-      },
+      (item) => this.lose(item),
     )
     this.dispatching = dispatching
+  }
+
+  /** A message that was on disk only, and cannot be read. */
+  private lose({ key, size, reason }: Damaged): void {
+    this.held.lose(size)
+    this.depot?.removeDamaged(key, size)
+    this.house.lost(this, reason)
   }
 
   /** Whether what comes is left on disk. */
   private spills(): boolean {
     if (this.prioritized) return false
     if (this.depot?.backlog.active === true) return true
-    const waiting = this.present - this.unacked
-    if (waiting === 0) return false
-    return (
-      waiting >= WINDOW || this.presentBytes - this.unackedBytes >= WINDOW_BYTES || this.house.room.scarce
-    )
+    const { waitingHere, waitingBytesHere } = this.held
+    if (waitingHere === 0) return false
+    return waitingHere >= WINDOW || waitingBytesHere >= WINDOW_BYTES || this.house.room.scarce
   }
 
   /** Never on disk, and behind what is there only. */
@@ -745,8 +736,7 @@ export class Queue implements Home, Chooser {
   private takeBack(delivery: Delivery): Entry | undefined {
     if (!this.isOut(delivery)) return undefined
     delivery.state = 'nowhere'
-    this.unacked--
-    this.unackedBytes -= delivery.message.size
+    this.held.takeBack(delivery.message.size)
     return delivery
   }
 
@@ -762,16 +752,12 @@ export class Queue implements Home, Chooser {
     } else {
       return
     }
-    if (entry.expires !== 0) this.expiries?.forget()
+    if (entry.expires !== 0) this.sweeper?.forget()
   }
 
   private forget(entry: Entry, written = false): void {
     const { message, key } = entry
-    this.held--
-    this.heldBytes -= message.size
-    this.present--
-    this.presentBytes -= message.size
-    this.house.room.used -= message.size
+    this.held.remove(message.size)
     if (key > 0 && !written) this.depot?.remove(entry)
     const { group } = message.terms
     if (group !== undefined) this.choice?.groups.drop(group)
@@ -816,33 +802,36 @@ export class Queue implements Home, Chooser {
 
   // --- expiry ---------------------------------------------------------------------------------
 
-  private watch(entry: Entry): void {
-    this.expiries ??= new Expiries(({ state }) => state === 'waiting' || state === 'delayed')
-    this.expiries.add(entry)
-    if (entry.expires < this.sweepDue) this.planSweep(entry.expires)
+  /** What is on disk only expires as well, when it is the first of all that waits. */
+  private attend(): void {
+    if (this.diskDue < Infinity) this.sweeping().attend()
   }
 
-  private planSweep(expires: number): void {
-    this.sweeping?.cancel()
-    const now = Date.now()
-    // The clock may have been set back.
-    this.sweepDue = Math.max(expires, Math.min(this.nextSweep, now + SWEEP_PAUSE))
-    this.sweeping = this.house.schedule.add(this.sweepDue - now, () => {
-      this.sweeping = undefined
-      this.sweepDue = Infinity
-      let count = 0
-      this.sweep(() => count++ === SWEPT_A_TURN)
-      const next = this.expiries?.next
-      const end = Date.now()
-      // What is left over comes at once.
-      this.nextSweep = next !== undefined && next <= end ? end : end + SWEEP_PAUSE
-      if (next !== undefined) this.planSweep(next)
-      this.house.stirred(this)
-    })
+  /** When the next such message expires. */
+  get diskDue(): number {
+    if (this.ended || !this.spilled || this.oldestHere() !== undefined) return Infinity
+    return this.depot?.backlog.until || Infinity
+  }
+
+  /** The next of them come into memory. */
+  fetch(): void {
+    this.load()
+  }
+
+  private sweeping(): Sweeper {
+    return (this.sweeper ??= new Sweeper(this, this.house.schedule))
+  }
+
+  private watch(entry: Entry): void {
+    this.sweeping().watch(entry)
+  }
+
+  stirred(): void {
+    this.house.stirred(this)
   }
 
   /** To the dead letters if the queue asked for that by name, else away. */
-  private expire(entry: Entry): void {
+  expire(entry: Entry): void {
     const { stats, settings } = this.house
     if (this.declared?.deadLetters) {
       const fate = this.house.bury(this, entry, 'expired', entry.attempt - 1)
@@ -862,4 +851,14 @@ export class Queue implements Home, Chooser {
 
 function isOver({ expires }: Entry): boolean {
   return expires !== 0 && expires <= Date.now()
+}
+
+/** A copy that stays in memory; undefined where there is nothing to be read. */
+function readable(message: Message): Message | undefined {
+  try {
+    return message.recalled()
+  } catch (error) {
+    if (error instanceof RecordError) return undefined
+    throw error
+  }
 }

@@ -39,14 +39,9 @@ export class Shelf implements Counts {
     this.safe = counts.mark
   }
 
-  add(size: number): void {
-    this.messages++
-    this.bytes += size
-  }
-
-  subtract(size: number): void {
-    this.messages--
-    this.bytes -= size
+  change(messages: number, bytes: number): void {
+    this.messages += messages
+    this.bytes += bytes
   }
 
   /** What was handed out since the last start has been noted one by one, or is done with. */

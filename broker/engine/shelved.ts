@@ -1,8 +1,10 @@
-import type { Content } from '../model/content.ts'
-import type { Headers, Version } from '../protocol/frame.ts'
+import { Made, type Content } from '../model/content.ts'
+import { NO_BODY, type Headers, type Version } from '../protocol/frame.ts'
 import { readRecord, RecordError } from './record.ts'
 import type { Shelf } from './shelf.ts'
 import type { Store } from './store.ts'
+
+const nothing: Content = new Made(new Map(), NO_BODY)
 
 /** What a sender gave, left on disk and read when it is looked at. */
 export class Shelved implements Content {
@@ -19,35 +21,45 @@ export class Shelved implements Content {
   }
 
   get headers(): Headers {
-    return this.recall().headers
+    return this.look().headers
   }
 
   get body(): Buffer {
-    return this.recall().body
+    return this.look().body
   }
 
   get text(): boolean {
-    return this.recall().text
+    return this.look().text
   }
 
   headSize(shown: string, version: Version): number {
-    return this.recall().headSize(shown, version)
+    return this.look().headSize(shown, version)
   }
 
   putHead(target: Buffer, at: number, shown: string, version: Version): number {
-    return this.recall().putHead(target, at, shown, version)
+    return this.look().putHead(target, at, shown, version)
   }
 
   put(target: Buffer, at: number, shown: string, version: Version): number {
-    return this.recall().put(target, at, shown, version)
+    return this.look().put(target, at, shown, version)
   }
 
   closing(): readonly Buffer[] {
-    return this.recall().closing()
+    return this.look().closing()
   }
 
   detach(): Content {
     return this
+  }
+
+  /** Who cannot do without it recalls it: what is not there is empty for all others. */
+  private look(): Content {
+    try {
+      return this.recall()
+    } catch (error) {
+      if (error instanceof RecordError) return nothing
+      throw error
+    }
   }
 
   /** Throws RecordError where it is damaged or gone. */

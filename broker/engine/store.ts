@@ -94,11 +94,11 @@ export class Store {
     return written
   }
 
-  /** To be called when nothing is being written. */
-  async close(): Promise<void> {
+  /** To be called when nothing is being written. `complete`: nothing is left to be written either. */
+  async close(complete = true): Promise<void> {
     await this.writer.close()
     await this.root.close()
-    await this.folder.release()
+    await (complete ? this.folder.release() : this.folder.abandon())
   }
 
   /** Bytes of what is in it, and of its file, which does not shrink by itself. */
