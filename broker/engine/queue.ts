@@ -637,6 +637,8 @@ export class Queue implements Home, Chooser {
     // Nothing waits while somebody is willing.
     const consumption = this.willing.first()
     if (consumption === undefined) return false
+    // It was behind all others: what comes back from before it has its place before what comes now.
+    this.appended = entry.rank
     this.dispatching = true
     this.handOut(entry, consumption)
     this.dispatching = false
@@ -696,7 +698,9 @@ export class Queue implements Home, Chooser {
   /** The simple way will do again, where the change costs nothing. */
   private relax(): void {
     if (this.dispatching || this.prioritized || this.selective > 0) return
-    if (this.choice?.idle) this.choice = undefined
+    if (!this.choice?.idle) return
+    this.choice = undefined
+    this.appended = this.sequence
   }
 
   // --- places ---------------------------------------------------------------------------------
