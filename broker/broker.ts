@@ -28,6 +28,7 @@ import { pages } from './pages.ts'
 import { destinationRules, engineSettings, slowPolicies } from './policies.ts'
 import { Destinations } from './protocol/destination.ts'
 import { Habits } from './protocol/head.ts'
+import { Admission, boundSockets } from './transport/admission.ts'
 import { Arrivals, type Handshake } from './transport/arrivals.ts'
 import type { Accept } from './transport/connection.ts'
 import { newId } from './transport/id.ts'
@@ -66,6 +67,11 @@ const SOCKJS_RESPONSE_LIMIT = 128 * 1024
  * short string is made in one piece, and ids are made all the time.
  */
 const RUN = 6
+/**
+ * Bytes of a message before the client is connected, in CONNECTs as long as may be: the JSON of
+ * SockJS makes of a character up to six, and some clients write more behind CONNECT at once.
+ */
+const EARLY = 8
 /** Distinct warnings that are logged. */
 const MAX_TOLD = 1_000
 /** What clients are told at the end: a WebSocket close code and its reason. */
@@ -78,6 +84,10 @@ const HTTP_GRACE = 500
 const HTTP_GRAIN = 20
 /** Milliseconds a TLS handshake may take, and so hold up `close`. */
 const HANDSHAKE_TIMEOUT = 5_000
+/** Sockets beyond the connections: those that have not said yet what they are, that fetch a page, or hear a refusal. */
+const SPARE_SOCKETS = 1_000
+/** Milliseconds of silence after which a socket on the port of HTTP is left to node:http, and between its looks for requests that take too long. */
+const SILENCE = 1_000
 
 export interface CloseOptions {
   /**
@@ -95,7 +105,7 @@ export class Broker {
   readonly stats = new Stats()
   private readonly log: Logger
   private readonly engine: Engine
-  private readonly ids = new MessageIds(newId().slice(0, RUN))
+  private readonly ids: MessageIds
   private readonly hub: Hub
   private readonly pressure: Pressure
   private readonly ticker = new Ticker()
@@ -116,6 +126,7 @@ export class Broker {
   constructor(options: BrokerOptions, log?: Logger, engine?: Engine) {
     const settings = (this.settings = readOptions(options))
     this.log = log ?? createLog(settings.logLevel)
+    this.ids = new MessageIds(newId().slice(0, RUN), settings.dataDir !== '')
     this.engine = engine ?? new LocalEngine(engineSettings(settings), this.stats, this.keeping())
     this.pressure = new Pressure(settings, this.stats)
     const judge = slowPolicies(settings)
@@ -124,24 +135,32 @@ export class Broker {
     this.ticker.add(new Rounds(this.sessions, this.pressure, settings.pingInterval))
     const accept = this.acceptor()
     const certificate = readCertificate(settings)
-    this.http = certificate ? createHttpsServer(certificate) : createHttpServer()
+    const patience = httpPatience(settings)
+    this.http = certificate ? createHttpsServer({ ...certificate, ...patience }) : createHttpServer(patience)
     // Longer than the idle time of the usual proxies, which would else reuse a closing connection.
     this.http.keepAliveTimeout = 65_000
     // Its bytes are limited anyway, and `ignoreUpgrade` needs every header: one of the last may be the length of a body.
     this.http.maxHeadersCount = 0
-    const { sockJs, webSockets } = this.serveHttp(accept)
+    const warn = (warning: string): void => this.log.warn(warning)
+    const admission = new Admission(settings, warn)
+    const { sockJs, webSockets } = this.serveHttp(accept, admission)
     this.sockJs = sockJs
     this.webSockets = webSockets
     const arrival = certificate ? 'secureConnection' : 'connection'
-    this.arrivals = new Arrivals(this.http, arrival, (...request) => webSockets.answer(...request))
+    const answer: WebSockets['answer'] = (...request) => webSockets.answer(...request)
+    this.arrivals = new Arrivals(this.http, arrival, answer, patience.connectionsCheckingInterval)
     if (settings.tcpPort !== undefined) {
       this.tcp = createTcpServer({ allowHalfOpen: true })
-      serveTcp(this.tcp, 'tcp', accept)
+      serveTcp(this.tcp, 'tcp', accept, admission)
     }
     if (settings.tlsPort !== undefined && certificate) {
       this.tls = createTlsServer({ ...certificate, allowHalfOpen: true })
-      serveTcp(this.tls, 'tls', accept)
+      serveTcp(this.tls, 'tls', accept, admission)
     }
+    // A session of SockJS over HTTP has one to hear with and one to speak with.
+    boundSockets(this.http, 2 * settings.maxConnections + SPARE_SOCKETS, warn)
+    for (const server of [this.tcp, this.tls])
+      if (server) boundSockets(server, settings.maxConnections + SPARE_SOCKETS, warn)
   }
 
   /** Starts listening. Rejects with the system's error, EADDRINUSE for example, and then holds no port. */
@@ -236,6 +255,7 @@ export class Broker {
   private acceptor(): Accept {
     const { settings, stats } = this
     const destinations = new Destinations(destinationRules(settings))
+    this.ticker.add(destinations)
     const host: SessionHost = {
       options: { ...settings, server: settings.serverHeader ? `stomp-broker/${VERSION}` : '' },
       engine: this.engine,
@@ -281,24 +301,27 @@ export class Broker {
     return warning
   }
 
-  private serveHttp(accept: Accept): { sockJs: SockJs; webSockets: WebSockets } {
+  private serveHttp(accept: Accept, admission: Admission): { sockJs: SockJs; webSockets: WebSockets } {
     const { settings, http } = this
     const rules = { origins: settings.origins, local: isLocal(settings) }
     const refuse = (request: Handshake): string | undefined => {
       const refusal = refuseOrigin(request.headers.origin, request, rules)
       return refusal && this.tell(refusal)
     }
+    const maxEarly = EARLY * settings.maxConnectBytes
     const sockJs = new SockJs({
       endpoints: settings.endpoints,
       refuse,
       frameAncestors: frameAncestors(rules),
       baseUrl: settings.sockjsBaseUrl,
       maxBatch: settings.sockjsMaxBatch,
+      maxEarly,
       heartbeat: SOCKJS_HEARTBEAT,
       disconnectDelay: SOCKJS_DISCONNECT_DELAY,
       responseLimit: SOCKJS_RESPONSE_LIMIT,
       maxSessions: settings.sockjsMaxSessions,
       binary: settings.sockjsBinary,
+      admission,
       accept,
       warn: (message) => this.log.warn(message),
     })
@@ -311,12 +334,14 @@ export class Broker {
           `No STOMP endpoint is at ${JSON.stringify(pathOf(url).slice(0, 100))}; STOMP is spoken at ${settings.endpoints.join(' and ')} (options --endpoints, --any-path).`,
         ),
       refuse,
+      admission,
       accept,
-      sockJs: (socket, channel) => {
-        new SockJsWebSocketConnection(socket, channel, wires).start(accept, SOCKJS_HEARTBEAT)
+      sockJs: (socket, channel, place) => {
+        new SockJsWebSocketConnection(socket, channel, wires, place).start(accept, SOCKJS_HEARTBEAT)
       },
       // A frame over its limit is to be answered with an ERROR, so the message that holds it must come through.
       maxMessage: 2 * settings.maxFrame,
+      maxEarly,
       compression: settings.compression,
       finishCut: settings.acceptCutFrames,
     })
@@ -396,6 +421,19 @@ function readApps(rules: AppRules, destinations: Destinations): Apps {
   }
 }
 
+/** What node:http has limits for: a request, its head or its body, that trickles, and a socket that says nothing. */
+function httpPatience({ requestTimeout }: Settings): {
+  requestTimeout: number
+  headersTimeout: number
+  connectionsCheckingInterval: number
+} {
+  return {
+    requestTimeout,
+    headersTimeout: requestTimeout,
+    connectionsCheckingInterval: Math.min(SILENCE, requestTimeout),
+  }
+}
+
 function readCertificate(
   settings: Settings,
 ): { cert: Buffer; key: Buffer; handshakeTimeout: number } | undefined {
@@ -407,7 +445,7 @@ function readCertificate(
   } catch (error) {
     throw new OptionsError([`tls-cert and tls-key will not do: ${(error as Error).message}`])
   }
-  return { cert, key, handshakeTimeout: HANDSHAKE_TIMEOUT }
+  return { cert, key, handshakeTimeout: Math.min(HANDSHAKE_TIMEOUT, settings.connectTimeout) }
 }
 
 function readPem(option: string, path: string): Buffer {

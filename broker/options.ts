@@ -232,6 +232,17 @@ export const rows = {
   ),
   /** Milliseconds from the connection to the end of CONNECT. Default 10000, as RabbitMQ. */
   connectTimeout: integer('time to send CONNECT, in ms', 10_000, 100),
+  /** Milliseconds an HTTP request may take to arrive, its body included. Default 10000. */
+  requestTimeout: integer('time to send an HTTP request, body included, in ms', 10_000, 100),
+  /** Connections that speak STOMP, over whatever transport. Default 50000. */
+  maxConnections: integer('most clients at a time', 50_000),
+  /** Those of one IPv4 address or one /64 of IPv6. Default 20000: behind a proxy all share its address. */
+  maxConnectionsPerAddress: integer(
+    'most clients of one address, or of one /64 of IPv6, at a time; behind a proxy all have its address',
+    20_000,
+  ),
+  /** Bytes a client may send up to the end of its CONNECT. Default 64 KiB. */
+  maxConnectBytes: bytes('most bytes of a client until it is connected', 64 * KIB, 64),
 
   /** Bytes of the command line. Default 32. */
   maxCommand: bytes('longest command', 32, 16),
@@ -265,6 +276,8 @@ export const rows = {
   prefetch: integer('unacked messages of one subscription, unless it asks otherwise', 32),
   /** The most unacked messages a subscription may ask for; `prefetch:0` asks for that. Default 10000. */
   maxPrefetch: integer('most unacked messages a subscription may ask for; prefetch:0 asks for that', 10_000),
+  /** Unacked messages of all subscriptions of one client; then its queues wait for acks. Default 50000. */
+  maxUnacked: integer('most unacked messages of one client; then it gets no more before it acks', 50_000),
   /** Subscriptions of one client. Default 1000. */
   maxSubscriptions: integer('most subscriptions of one client', 1_000),
   /** Deliveries of a message after which a NACK makes it a dead letter. Default 16. */
@@ -311,6 +324,15 @@ export const rows = {
   maxTransactionFrames: integer('most frames in one transaction', 1_000),
   /** Bytes of the frames in one client's transactions. Default 16 MiB. */
   maxTransactionBytes: bytes('most bytes in the transactions of one client', 16 * MIB),
+  /** Frames of one client that wait for the engine before their receipts; then it is read no further. Default 10000. */
+  maxPendingReceipts: integer(
+    'most frames of one client whose receipts are not due yet; then it is read no further',
+    10_000,
+  ),
+  /** SEND frames a second of one client, in the long run; what is faster is read more slowly. Default 0: no limit. */
+  maxSendRate: integer('most SEND frames a second of one client, which is read more slowly; 0 for any', 0, 0),
+  /** Milliseconds a client may go on above `maxSendRate` before it gets an ERROR. Default 30000. */
+  sendRatePatience: integer('how long a client may try to send faster than that, in ms', 30_000),
   /** Bytes of one SockJS POST, which may batch many messages. Default 16 MiB. */
   sockjsMaxBatch: bytes('largest SockJS POST', 16 * MIB, KIB),
   /** SockJS sessions over HTTP. Default 10000. */

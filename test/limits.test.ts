@@ -13,6 +13,9 @@ const limits = {
   maxTransactions: 2,
   maxTransactionFrames: 3,
   maxTransactionBytes: 2500,
+  maxConnectBytes: 200,
+  maxUnacked: 3,
+  maxPendingReceipts: 2,
   prefetch: 2,
   maxPrefetch: 2,
   maxSubscriptions: 5,
@@ -105,6 +108,75 @@ describe('invariant 9: every limit of a frame, met exactly and crossed by one', 
     const { error, close } = await client.refusal()
     expect(error.body.toString()).toContain('limit max-header-line')
     expect(close.code).toBe(1009)
+  })
+
+  describe('max-connect-bytes', () => {
+    /** A CONNECT of so many bytes, the EOLs before it included. */
+    const connect = (length: number): string => {
+      const head = `\n\r\nCONNECT\naccept-version:1.2\na:${x(60)}\nb:${x(60)}\nc:`
+      return `${head}${x(length - head.length - 3)}\n\n\0`
+    }
+    const ways: [string, () => Promise<RawClient>][] = [
+      ['WebSocket', () => RawClient.webSocket(broker.webSocketUrl)],
+      ['TCP', () => RawClient.tcp(broker.tcpPort)],
+    ]
+
+    test.each(ways)('over %s, in one piece and in many', async (way, open) => {
+      for (const size of [1_000, 1, 50]) {
+        const send = (client: RawClient, text: string): void => {
+          for (let at = 0; at < text.length; at += size) client.raw(text.slice(at, at + size))
+        }
+        const exact = await open()
+        // What comes behind it does not count.
+        send(exact, `${connect(200)}\n${frame('SEND', { destination: '/topic/limits' }, x(900)).toString()}`)
+        await exact.next('CONNECTED')
+        await exact.sync()
+        exact.destroy()
+        for (const text of [connect(201), connect(300).slice(0, 201), x(16).padStart(201, '\n')]) {
+          const over = await open()
+          send(over, text)
+          const { error, close } = await over.refusal()
+          expect(error.headers.message).toBe('frame over a limit')
+          expect(error.body.toString()).toContain('limit max-connect-bytes')
+          if (way === 'WebSocket') expect(close.code).toBe(1009)
+        }
+      }
+    })
+
+    test('a WebSocket message may have eight times as many until then; a larger one gets 1009', async () => {
+      const message = connect(200).padEnd(1_600, '\n')
+      const client = await RawClient.webSocket(broker.webSocketUrl)
+      client.raw(message)
+      await client.next('CONNECTED')
+      client.raw(`${message}\n`.replace('CONNECT', 'UNSUBSCRIBE').replace('a:', 'id:'))
+      await client.sync()
+      client.destroy()
+      const over = await RawClient.webSocket(broker.webSocketUrl)
+      over.raw(`${message}\n`)
+      expect((await over.closed).code).toBe(1009)
+      expect(over.frames).toEqual([])
+    })
+
+    test('so may a SockJS POST', async () => {
+      const own = await startBroker({ maxConnectBytes: 200 })
+      const post = (path: string, body = ''): Promise<Response> =>
+        fetch(`${own.sockJsUrl}/000/early/${path}`, { method: 'POST', body })
+      await post('xhr')
+      const refused = await post('xhr_send', '["\\n"]'.padEnd(1_601))
+      expect([refused.status, await refused.text()]).toEqual([413, expect.stringContaining('1600 bytes')])
+      expect((await post('xhr_send', '["CONNECT\\n\\n\\u0000"]'.padEnd(1_600))).status).toBe(204)
+      expect(await (await post('xhr')).text()).toContain('CONNECTED')
+      expect((await post('xhr_send', '["\\n"]'.padEnd(1_000_000))).status).toBe(204)
+      await own.close()
+    })
+
+    test('one who has connected may say more', async () => {
+      const client = await RawClient.connected(broker)
+      client.raw('\n'.repeat(2_000))
+      client.send('SEND', { destination: '/topic/limits' }, x(1_000))
+      await client.sync()
+      client.destroy()
+    })
   })
 
   test('a WebSocket message may be twice max-frame; a larger one gets 1009', async () => {
@@ -239,6 +311,103 @@ describe('invariant 9: every other limit, met exactly and crossed by one', () =>
     expect(client.frames).toHaveLength(prefetch === '1' ? 1 : 2)
   })
 
+  test('max-unacked: of all subscriptions together, and acks let it go on in turn', async () => {
+    const [one, two] = [queue(), queue()]
+    const sender = await RawClient.connected(broker)
+    for (const destination of [one, two])
+      for (let index = 0; index < 3; index++) await sender.request('SEND', { destination })
+    const client = await RawClient.connected(broker)
+    for (const [id, destination] of [one, two].entries())
+      await client.request('SUBSCRIBE', { id: String(id), destination, ack: 'client-individual' })
+    const held = await client.take(3)
+    expect(held.map(({ headers }) => headers.subscription)).toEqual(['0', '0', '1'])
+    await client.sync()
+    expect(client.frames).toEqual([])
+    // The one that has waited longer.
+    for (const subscription of ['1', '0']) {
+      await client.request('ACK', { id: held.shift()?.headers.ack ?? '' })
+      const next = await client.next('MESSAGE')
+      expect(next.headers.subscription).toBe(subscription)
+      held.push(next)
+    }
+    await client.sync()
+    expect(client.frames).toEqual([])
+    expect(await engine.count(one)).toEqual({ ready: 0, unacked: 1 })
+    expect(await engine.count(two)).toEqual({ ready: 1, unacked: 2 })
+    // What is not acked is no part of it.
+    await client.request('SUBSCRIBE', { id: 'auto', destination: queue() })
+    await client.request('SUBSCRIBE', { id: 'topic', destination: '/topic/limits/unacked' })
+    for (let index = 0; index < 4; index++) {
+      await sender.request('SEND', { destination: `/queue/limits/${names}` })
+      await sender.request('SEND', { destination: '/topic/limits/unacked' })
+    }
+    await client.take(8)
+    client.destroy()
+  })
+
+  test('max-unacked: what is acked in a transaction counts until it is committed', async () => {
+    const [one, two] = [queue(), queue()]
+    const client = await RawClient.connected(broker)
+    for (const destination of [one, one, two, two]) await client.request('SEND', { destination })
+    for (const [id, destination] of [one, two].entries())
+      await client.request('SUBSCRIBE', { id: String(id), destination, ack: 'client-individual' })
+    const id = (await client.take(3))[0]?.headers.ack ?? ''
+    for (const end of ['ABORT', 'COMMIT']) {
+      await client.request('BEGIN', { transaction: 't' })
+      await client.request('ACK', { id, transaction: 't' })
+      await client.sync()
+      expect(client.frames).toEqual([])
+      await client.request(end, { transaction: 't' })
+      if (end === 'COMMIT') break
+      await client.sync()
+      expect(client.frames).toEqual([])
+    }
+    expect((await client.next('MESSAGE')).headers.subscription).toBe('1')
+    client.destroy()
+  })
+
+  test.each(['NACK', 'UNSUBSCRIBE'])('max-unacked: %s makes room', async (command) => {
+    const [one, two] = [queue(), queue()]
+    const client = await RawClient.connected(broker)
+    for (const destination of [one, one, two, two]) await client.request('SEND', { destination })
+    for (const [id, destination] of [one, two].entries())
+      await client.request('SUBSCRIBE', { id: String(id), destination, ack: 'client-individual' })
+    const [first] = await client.take(3)
+    const end =
+      command === 'NACK'
+        ? { id: first?.headers.ack ?? '', requeue: 'false' }
+        : { id: first?.headers.subscription ?? '' }
+    await client.request(command, end)
+    expect((await client.next('MESSAGE')).headers.subscription).toBe('1')
+    client.destroy()
+  })
+
+  test('max-pending-receipts: at the bound the client is read no further until some are done', async () => {
+    const destination = queue()
+    const [client, other] = [await RawClient.connected(broker), await RawClient.connected(broker)]
+    engine.held = true
+    try {
+      for (const receipt of ['1', '2', '3']) client.send('SEND', { destination, receipt })
+      await expect.poll(() => engine.waiting.length).toBe(2)
+      // Nobody else waits, and what this one sends behind them does.
+      client.send('BEGIN', { transaction: 't', receipt: '4' })
+      for (let time = 0; time < 3; time++) await other.request('UNSUBSCRIBE', { id: 'none' })
+      expect([engine.waiting.length, client.frames]).toEqual([2, []])
+      engine.settle()
+      await client.receipt('1')
+      await expect.poll(() => engine.waiting.length).toBe(2)
+      expect(client.frames).toEqual([])
+      engine.settle()
+      await client.receipt('4')
+      engine.settle()
+      await client.receipt('3')
+    } finally {
+      engine.held = false
+      while (engine.waiting.length > 0) engine.settle()
+    }
+    client.destroy()
+  })
+
   test('max-subscriptions', async () => {
     const client = await RawClient.connected(broker)
     for (let id = 0; id < 5; id++)
@@ -339,6 +508,33 @@ describe('invariant 9: every other limit, met exactly and crossed by one', () =>
       'dead-letter-reason': 'max-deliveries',
       'dead-letter-deliveries': '2',
     })
+  })
+
+  test.each([0, 1])('send-budget: what waits for a client may be so much, and %i more', async (more) => {
+    // Nothing of what waits for a client that polls is anywhere but here, so it can be counted.
+    const budget = 400_000
+    const own = await startBroker({ sendBudget: budget, maxFrame: 200_000, maxBody: 200_000 })
+    const post = async (path: string, body = ''): Promise<string> => {
+      const response = await fetch(`${own.sockJsUrl}/000/budget/${path}`, { method: 'POST', body })
+      return response.text()
+    }
+    const say = (command: string, headers: Record<string, string>): Promise<string> =>
+      post('xhr_send', JSON.stringify([frame(command, headers).toString()]))
+    await post('xhr')
+    await say('CONNECT', { 'accept-version': '1.2' })
+    await say('SUBSCRIBE', { id: '0', destination: '/topic/budget' })
+    expect(await post('xhr')).toContain('CONNECTED')
+    const sender = await RawClient.connected(own)
+    const send = (body: string): Promise<void> =>
+      sender.request('SEND', { destination: '/topic/budget' }, body)
+    // The first shows what such a message has beside its body.
+    await send(x(100_000))
+    const beside = JSON.stringify((JSON.parse((await post('xhr')).slice(1)) as string[])[0]).length - 100_000
+    const lengths = [140_000, 140_000, 120_000 + more]
+    for (const length of lengths) await send(x(length - beside))
+    await send('one more is no reason: it is judged by what waited before')
+    expect(own.broker.stats.slowConsumers).toBe(more)
+    await own.close()
   })
 
   test('sockjs-max-batch and sockjs-max-sessions', async () => {

@@ -13,6 +13,7 @@ import {
   type Identity,
   type Source,
 } from './addresses.ts'
+import { Allowance, type AllowanceLimits } from './allowance.ts'
 import type { Reply } from './app.ts'
 import { required, subscriptionId } from './headers.ts'
 import type { Hub } from './hub.ts'
@@ -29,7 +30,7 @@ import {
 
 /** What the subscriptions need of the house. */
 export interface RosterHouse {
-  readonly options: AddressLimits & RequestDefaults
+  readonly options: AddressLimits & AllowanceLimits & RequestDefaults
   readonly engine: Engine
   readonly hub: Hub
   readonly destinations: Destinations
@@ -63,6 +64,7 @@ export class Roster implements AddressHost {
   /** Those to reply queues that the client did not ask for by SUBSCRIBE, by its name of the queue. */
   private automatic: Map<string, QueueSubscription> | undefined
   private readonly addresses: Addresses
+  private unacked: Allowance | undefined
 
   constructor(session: string, house: RosterHouse, host: RosterHost) {
     this.session = session
@@ -74,6 +76,11 @@ export class Roster implements AddressHost {
   /** The client has said who it is. */
   identify(identity: Identity): void {
     this.addresses.identify(identity)
+  }
+
+  /** Of unacked messages; most clients never hold any. */
+  get allowance(): Allowance {
+    return (this.unacked ??= new Allowance(this.house.options))
   }
 
   get(id: string): Subscription | undefined {
@@ -192,7 +199,7 @@ export class Roster implements AddressHost {
       terms?.topics === undefined
         ? { ...request, filter, keeps: undefined }
         : { ...request, filter: undefined, keeps: foreign }
-    return new QueueSubscription(id, mode, queue, terms, sharing, this.host, engine)
+    return new QueueSubscription(id, mode, queue, terms, sharing, this.allowance, this.host, engine)
   }
 
   /** What this client calls `replyTo`, as others are to call it. Replies come without a SUBSCRIBE, as with RabbitMQ. */
@@ -213,6 +220,7 @@ export class Roster implements AddressHost {
       address,
       REPLY_TERMS,
       sharing,
+      this.allowance,
       this.host,
       this.house.engine,
     )

@@ -7,9 +7,8 @@ import { deliveryId, Message, type Delivery, type MessageIds, type Op } from '..
 import { Receipt } from '../model/receipt.ts'
 import type { Stats } from '../model/stats.ts'
 import type { Payload } from '../model/wire.ts'
-import type { FrameLimits } from '../protocol/decoder.ts'
 import type { Destination, Destinations } from '../protocol/destination.ts'
-import { StompError } from '../protocol/errors.ts'
+import { errorFrame, StompError } from '../protocol/errors.ts'
 import {
   encode,
   footprint,
@@ -24,6 +23,7 @@ import type { Habits } from '../protocol/head.ts'
 import { copy, quote } from '../protocol/text.ts'
 import type { Connection, Receiver } from '../transport/connection.ts'
 import type { AddressLimits } from './addresses.ts'
+import type { AllowanceLimits } from './allowance.ts'
 import type { Apps, Reply } from './app.ts'
 import {
   ackId,
@@ -36,7 +36,7 @@ import {
 } from './headers.ts'
 import { agree, Heartbeat, type LifeLimits, type Ticker, type Ticking } from './heartbeat.ts'
 import type { Hub } from './hub.ts'
-import { Inbox, type InboxHost } from './inbox.ts'
+import { Inbox, type InboxHost, type InboxLimits } from './inbox.ts'
 import { Pending, type PendingHost } from './pending.ts'
 import type { Pressure } from './pressure.ts'
 import { Publisher } from './publisher.ts'
@@ -61,15 +61,14 @@ const DELIVERIES_A_TURN = 256
 /** Milliseconds a client that sent DISCONNECT gets to close the connection itself, and what is pending to be done. */
 const DISCONNECT_GRACE = 5_000
 
-export interface SessionOptions extends FrameLimits, LifeLimits, TransactionLimits, AddressLimits {
+export interface SessionOptions
+  extends InboxLimits, LifeLimits, TransactionLimits, AddressLimits, AllowanceLimits {
   /** Milliseconds from the connection to the end of CONNECT. */
   readonly connectTimeout: number
   /** Unacked messages a client-mode subscription holds unless it says otherwise. */
   readonly prefetch: number
   /** The most it may ask for; 0 asks for that. */
   readonly maxPrefetch: number
-  /** Subscriptions of one session. */
-  readonly maxSubscriptions: number
   /** What an ERROR ends, unless the client says: the connection, or the frame alone where that is enough. */
   readonly errorScope: ErrorScope
   /** A SEND to an application that is not there is an error. */
@@ -302,6 +301,7 @@ export class Session implements Receiver, InboxHost, PendingHost, RosterHost, Ti
     })
     this.version = version
     this.inbox.speak(version)
+    this.connection.trust()
     this.state = 'connected'
     const connected: [string, string][] = [
       ['version', version],
@@ -484,6 +484,7 @@ export class Session implements Receiver, InboxHost, PendingHost, RosterHost, Ti
   private release(entries: readonly Held[]): void {
     if (entries.length === 0) return
     this.give(entries.map(({ delivery }): Op => ({ type: 'release', delivery })))
+    this.roster.allowance.free(entries.length)
   }
 
   /** To the engine, for the session itself: there is no frame to answer. */
@@ -587,8 +588,11 @@ export class Session implements Receiver, InboxHost, PendingHost, RosterHost, Ti
     if (id !== undefined) this.write('RECEIPT', [['receipt-id', id]])
   }
 
-  private write(command: Command, headers: readonly [string, string][], body: Buffer = NO_BODY): void {
-    const frame = encode(command, headers, body, this.version)
+  private write(command: Command, headers: readonly [string, string][]): void {
+    this.post(encode(command, headers, NO_BODY, this.version))
+  }
+
+  private post(frame: Buffer): void {
     this.transmit(this.connection.wire.wrap(frame, NO_BODY, true))
   }
 
@@ -605,21 +609,17 @@ export class Session implements Receiver, InboxHost, PendingHost, RosterHost, Ti
         ? reason
         : new StompError('internal', 'The broker failed to handle this frame; its log says more.')
     this.host.log.info(`${this.connection.id}: ${error.summary}: ${error.message}`)
-    const headers: [string, string][] = [
-      ['message', error.summary],
-      ['content-type', 'text/plain;charset=utf-8'],
-    ]
+    const more: [string, string][] = []
     const receipt = frame?.headers.get('receipt')
-    if (receipt !== undefined) headers.push(['receipt-id', receipt])
-    if (error.code === 'unsupported-version') headers.push(['version', VERSIONS.join(',')])
-    const body = Buffer.from(`${error.message}\n`)
-    headers.push(['content-length', String(body.length)])
+    if (receipt !== undefined) more.push(['receipt-id', receipt])
+    if (error.code === 'unsupported-version') more.push(['version', VERSIONS.join(',')])
+    const bytes = errorFrame(error, more, this.version)
     if (this.scope === 'frame' && this.state !== 'connecting' && error.spares && frame !== undefined) {
       this.doom(frame)
-      return this.write('ERROR', headers, body)
+      return this.post(bytes)
     }
     this.end()
-    this.write('ERROR', headers, body)
+    this.post(bytes)
     this.connection.close(error.closeCode, error.summary)
   }
 

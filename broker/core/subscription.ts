@@ -3,6 +3,7 @@ import type { Form } from '../model/form.ts'
 import type { Delivery, Message } from '../model/message.ts'
 import type { Interest } from '../protocol/pattern.ts'
 import type { Connection } from '../transport/connection.ts'
+import type { Allowance } from './allowance.ts'
 import type { Reply } from './app.ts'
 import type { AckMode } from './headers.ts'
 import type { Hub, Outlet, Subscriber } from './hub.ts'
@@ -191,6 +192,8 @@ export class QueueSubscription implements Consumer, Common {
   /** How many more unacked messages, and bytes of them, the client may be handed. */
   private room: number
   private roomBytes: number
+  /** What it shares with the client's other subscriptions; undefined where nothing is acked. */
+  private readonly allowance: Allowance | undefined
   private consumption: Consumption | undefined
   private granted = false
   private closed = false
@@ -202,6 +205,7 @@ export class QueueSubscription implements Consumer, Common {
     queue: string,
     terms: QueueTerms | undefined,
     sharing: Sharing,
+    allowance: Allowance,
     host: SubscriptionHost,
     engine: Engine,
   ) {
@@ -217,6 +221,7 @@ export class QueueSubscription implements Consumer, Common {
     this.keeps = sharing.keeps
     this.room = mode === 'auto' ? Infinity : sharing.prefetch.messages
     this.roomBytes = mode === 'auto' ? Infinity : sharing.prefetch.bytes
+    this.allowance = mode === 'auto' ? undefined : allowance
     this.host = host
     this.engine = engine
   }
@@ -236,6 +241,7 @@ export class QueueSubscription implements Consumer, Common {
     this.granted = false
     if (this.keeps === undefined || this.keeps(delivery.message)) {
       this.room--
+      this.allowance?.take()
       this.roomBytes -= delivery.message.size
       this.host.dispatch(this, delivery)
     } else {
@@ -251,7 +257,8 @@ export class QueueSubscription implements Consumer, Common {
 
   /** One credit at a time: so a connection that fills up is handed nothing more at once. */
   resume(): void {
-    if (this.granted || this.room <= 0 || this.roomBytes <= 0 || this.host.pressed) return
+    if (this.granted || this.closed || this.room <= 0 || this.roomBytes <= 0 || this.host.pressed) return
+    if (this.allowance?.admits(this) === false) return
     this.granted = true
     this.consumption?.grant(1)
   }
@@ -261,10 +268,12 @@ export class QueueSubscription implements Consumer, Common {
     this.room++
     this.roomBytes += bytes
     this.resume()
+    this.allowance?.free(1)
   }
 
   close(): void {
     this.closed = true
+    this.allowance?.leave(this)
     this.consumption?.cancel()
     this.consumption = undefined
   }

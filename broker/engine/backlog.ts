@@ -164,8 +164,7 @@ export class Backlog<T> {
         const { message, until } = readRecord(record)
         return { key, message, until, tries: tries?.get(key) }
       } catch (error) {
-        if (error instanceof RecordError)
-          return { key, size: sizeOf(record), reason: error }
+        if (error instanceof RecordError) return { key, size: sizeOf(record), reason: error }
         throw error
       }
     })

@@ -369,7 +369,9 @@ export class Journal {
       this.plan()
     }, RETRY).unref()
     this.do(
-      jobs.filter(({ refuse }) => refuse !== undefined).map((job) => ({ ...job, apply: () => job.refuse?.(reason) })),
+      jobs
+        .filter(({ refuse }) => refuse !== undefined)
+        .map((job) => ({ ...job, apply: () => job.refuse?.(reason) })),
     )
     // Better a message that comes again without a word than none.
     for (const shelf of [...this.dirty]) shelf.whenSafe?.()

@@ -8,13 +8,14 @@ import type { Damaged, Late } from './backlog.ts'
 import type { Depot } from './depot.ts'
 import type { Consumer, Overflow, QueueInfo, QueueTerms } from './engine.ts'
 import { Entry } from './entry.ts'
-import { Expiries } from './expiries.ts'
+import { Holdings } from './holdings.ts'
 import { Ready } from './ready.ts'
 import { RecordError } from './record.ts'
 import type { Room } from './room.ts'
 import type { Schedule, Task } from './schedule.ts'
 import type { Load } from './senders.ts'
 import type { EngineSettings } from './settings.ts'
+import { Sweeper, SWEEP_PAUSE } from './sweeper.ts'
 import { Willing } from './willing.ts'
 
 /** JMS's default, for queues that the broker's options made prioritized. */
@@ -22,10 +23,6 @@ const USUAL_PRIORITY = 4
 const HIGHEST_PRIORITY = 9
 /** Ranks of one priority: more than a queue will ever hand out. */
 const LEVEL = 2 ** 48
-/** Milliseconds between two searches for what has expired. */
-const SWEEP_PAUSE = 1_000
-/** Messages that expire in a turn of the event loop, before everybody else gets theirs. */
-const SWEPT_A_TURN = 1_024
 /** An end of life that no clock is set back before. */
 const LONG_AGO = 1
 /** Messages of one queue that are in memory as well as on disk, and their bytes. */
@@ -48,6 +45,8 @@ export interface House {
   bury(queue: Queue, entry: Entry, reason: Reason, deliveries: number): 'buried' | 'full' | 'nowhere'
   /** A queue for which somebody waits has room. */
   freed(queue: Queue): void
+  /** Whether somebody waits for room in a queue. */
+  awaits(name: string): boolean
   /** A queue did something by itself, and may have become idle. */
   stirred(queue: Queue): void
 }
@@ -60,7 +59,7 @@ export class Queue implements Home, Chooser {
   readonly name: string
   readonly willing = new Willing()
   /** Senders wait for room in it. */
-  awaited = false
+  awaited: boolean
   /** What of it is on disk; undefined while nothing is. */
   depot: Depot | undefined
   readonly house: House
@@ -73,28 +72,14 @@ export class Queue implements Home, Chooser {
   private exclusives: LocalConsumption[] = []
   /** How many do not take everything. */
   private selective = 0
-  private held = 0
-  private heldBytes = 0
-  private unacked = 0
-  private unackedBytes = 0
-  /** Of those held, what is in memory. */
-  private present = 0
-  private presentBytes = 0
-  /** How many messages are being written, and will be in it. */
-  private expected = 0
-  /** Of them, those that have their room. */
-  private coming = 0
-  private comingBytes = 0
+  private readonly held: Holdings
   private refilling: Task | undefined
   private sequence = 0
   /** The highest rank that was put behind all others. */
   private appended = 0
   private delayed: Map<Entry, Task> | undefined
-  private expiries: Expiries<Entry> | undefined
-  private sweeping: Task | undefined
-  /** When it is due, and when it may be: milliseconds since the epoch. */
-  private sweepDue = Infinity
-  private nextSweep = 0
+  /** Undefined while nothing expires. */
+  private sweeper: Sweeper | undefined
   private prioritized: boolean
   private dispatching = false
   private ended = false
@@ -102,6 +87,8 @@ export class Queue implements Home, Chooser {
   constructor(name: string, house: House) {
     this.name = name
     this.house = house
+    this.awaited = house.awaits(name)
+    this.held = new Holdings(house.room)
     this.prioritized = house.settings.prioritized(name)
     if (this.prioritized) this.choose()
   }
@@ -112,11 +99,11 @@ export class Queue implements Home, Chooser {
 
   /** Waiting or handed out. */
   get size(): number {
-    return this.held
+    return this.held.messages
   }
 
   get bytes(): number {
-    return this.heldBytes
+    return this.held.bytes
   }
 
   get maxMessages(): number {
@@ -137,7 +124,7 @@ export class Queue implements Home, Chooser {
 
   /** Nothing would be lost by forgetting it. */
   get idle(): boolean {
-    if (this.held + this.expected > 0 || this.members.size > 0) return false
+    if (!this.held.empty || this.members.size > 0) return false
     const { declared } = this
     return (
       declared === undefined ||
@@ -149,16 +136,12 @@ export class Queue implements Home, Chooser {
     return this.counted + messages <= this.maxMessages && this.countedBytes + bytes <= this.maxBytes
   }
 
-  /** RabbitMQ's bounds are for what waits. */
   private get counted(): number {
-    return this.coming + (this.declared?.maxMessages === undefined ? this.held : this.held - this.unacked)
+    return this.held.count(this.declared?.maxMessages !== undefined)
   }
 
   private get countedBytes(): number {
-    return (
-      this.comingBytes +
-      (this.declared?.maxBytes === undefined ? this.heldBytes : this.heldBytes - this.unackedBytes)
-    )
+    return this.held.countBytes(this.declared?.maxBytes !== undefined)
   }
 
   /** What the settlements of a batch leave room for. What comes back, as the dead letters have none, always has some. */
@@ -201,18 +184,12 @@ export class Queue implements Home, Chooser {
 
   /** A message is on its way. `roomy`: it has its room. */
   expect(bytes: number, roomy: boolean): void {
-    this.expected++
-    if (!roomy) return
-    this.coming++
-    this.comingBytes += bytes
+    this.held.expect(bytes, roomy)
   }
 
   /** It is here, or does not come. */
   unexpect(bytes: number, roomy: boolean): void {
-    this.expected--
-    if (!roomy) return
-    this.coming--
-    this.comingBytes -= bytes
+    this.held.unexpect(bytes, roomy)
   }
 
   /** Ends it with all it holds: its consumers are cut off, and what is out cannot come back. */
@@ -225,14 +202,11 @@ export class Queue implements Home, Chooser {
     this.members.clear()
     for (const task of this.delayed?.values() ?? []) task.cancel()
     this.delayed = undefined
-    this.sweeping?.cancel()
+    this.sweeper?.end()
     this.refilling?.cancel()
-    this.expiries = undefined
     this.choice = undefined
     this.ready.clear()
-    this.house.room.used -= this.presentBytes
-    this.present = 0
-    this.presentBytes = 0
+    this.held.clear()
   }
 
   // --- messages -------------------------------------------------------------------------------
@@ -245,8 +219,7 @@ export class Queue implements Home, Chooser {
 
   /** `delay` is 0 for a message that has waited for its time elsewhere. `key`: where it is on disk. */
   push(message: Message, delay: number, key = 0, until: number = this.until(message)): void {
-    this.held++
-    this.heldBytes += message.size
+    this.held.add(message.size)
     if (this.depot !== undefined && key > 0) {
       if (delay === 0 && this.spills()) {
         this.depot.backlog.push(key)
@@ -264,9 +237,7 @@ export class Queue implements Home, Chooser {
 
   /** A message comes into memory. */
   private hold({ size, terms: { group } }: Message): void {
-    this.present++
-    this.presentBytes += size
-    this.house.room.used += size
+    this.held.load(size)
     if (group !== undefined) {
       this.choose()
       this.choice?.groups.hold(group)
@@ -377,8 +348,7 @@ export class Queue implements Home, Chooser {
     const { shelf, backlog } = depot
     const { messages, bytes } = shelf
     this.depot = depot
-    this.held = messages
-    this.heldBytes = bytes
+    this.held.restore(messages, bytes)
     const now = Date.now()
     let late = 0
     for (const item of delayed) {
@@ -402,16 +372,7 @@ export class Queue implements Home, Chooser {
 
   /** Ends what has expired, until there is enough of it. */
   sweep(enough: () => boolean): void {
-    if (this.expiries === undefined && !this.spilled) return
-    const now = Date.now()
-    let pages = 0
-    while (!enough()) {
-      // It may be gone with the queue by now.
-      const entry = this.expiries?.take(now)
-      if (entry !== undefined) this.expire(entry)
-      else if (this.diskDue <= now && pages++ < PAGES_A_TURN) this.load()
-      else return
-    }
+    this.sweeper?.sweep(enough)
   }
 
   /** What waits behind a rank, in order. */
@@ -496,9 +457,9 @@ export class Queue implements Home, Chooser {
     const topics = this.declared?.topics ?? ''
     return {
       queue: this.name,
-      ready: this.held - this.unacked,
-      unacked: this.unacked,
-      bytes: this.heldBytes,
+      ready: this.held.messages - this.held.out,
+      unacked: this.held.out,
+      bytes: this.held.bytes,
       consumers: this.members.size,
       topics: typeof topics === 'string' ? topics : topics.text,
     }
@@ -511,12 +472,11 @@ export class Queue implements Home, Chooser {
     if (consumer === undefined) throw new Error('a consumer that left is among the willing')
     entry.holder = consumption
     entry.state = consumer.auto ? 'nowhere' : 'out'
-    if (entry.expires !== 0) this.expiries?.forget()
+    if (entry.expires !== 0) this.sweeper?.forget()
     if (consumer.auto) {
       this.forget(entry)
     } else {
-      this.unacked++
-      this.unackedBytes += entry.message.size
+      this.held.handOut(entry.message.size)
       if (this.awaited) this.house.freed(this)
     }
     if (--consumption.credit > 0) this.willing.rotate(consumption)
@@ -607,8 +567,7 @@ export class Queue implements Home, Chooser {
 
   /** A message that was on disk only, and cannot be read. */
   private lose({ key, size, reason }: Damaged): void {
-    this.held--
-    this.heldBytes -= size
+    this.held.lose(size)
     this.depot?.removeDamaged(key, size)
     this.house.lost(this, reason)
   }
@@ -617,11 +576,9 @@ export class Queue implements Home, Chooser {
   private spills(): boolean {
     if (this.prioritized) return false
     if (this.depot?.backlog.active === true) return true
-    const waiting = this.present - this.unacked
-    if (waiting === 0) return false
-    return (
-      waiting >= WINDOW || this.presentBytes - this.unackedBytes >= WINDOW_BYTES || this.house.room.scarce
-    )
+    const { waitingHere, waitingBytesHere } = this.held
+    if (waitingHere === 0) return false
+    return waitingHere >= WINDOW || waitingBytesHere >= WINDOW_BYTES || this.house.room.scarce
   }
 
   /** Never on disk, and behind what is there only. */
@@ -782,8 +739,7 @@ export class Queue implements Home, Chooser {
   private takeBack(delivery: Delivery): Entry | undefined {
     if (!this.isOut(delivery)) return undefined
     delivery.state = 'nowhere'
-    this.unacked--
-    this.unackedBytes -= delivery.message.size
+    this.held.takeBack(delivery.message.size)
     return delivery
   }
 
@@ -799,16 +755,12 @@ export class Queue implements Home, Chooser {
     } else {
       return
     }
-    if (entry.expires !== 0) this.expiries?.forget()
+    if (entry.expires !== 0) this.sweeper?.forget()
   }
 
   private forget(entry: Entry, written = false): void {
     const { message, key } = entry
-    this.held--
-    this.heldBytes -= message.size
-    this.present--
-    this.presentBytes -= message.size
-    this.house.room.used -= message.size
+    this.held.remove(message.size)
     if (key > 0 && !written) this.depot?.remove(entry)
     const { group } = message.terms
     if (group !== undefined) this.choice?.groups.drop(group)
@@ -854,44 +806,33 @@ export class Queue implements Home, Chooser {
   // --- expiry ---------------------------------------------------------------------------------
 
   private watch(entry: Entry): void {
-    this.expiries ??= new Expiries(({ state }) => state === 'waiting' || state === 'delayed')
-    this.expiries.add(entry)
-    if (entry.expires < this.sweepDue) this.planSweep(entry.expires)
+    this.sweeper ??= new Sweeper(this, this.house.schedule)
+    this.sweeper.watch(entry)
   }
 
   /** What is on disk only expires as well, when it is the first of all that waits. */
   private attend(): void {
-    const due = this.diskDue
-    if (due < this.sweepDue) this.planSweep(due)
+    const { nextAway } = this
+    if (nextAway === Infinity) return
+    this.sweeper ??= new Sweeper(this, this.house.schedule)
+    this.sweeper.expect(nextAway)
   }
 
-  /** When the next such message expires. */
-  private get diskDue(): number {
+  get nextAway(): number {
     if (this.ended || !this.spilled || this.oldestHere() !== undefined) return Infinity
     return this.depot?.backlog.until || Infinity
   }
 
-  private planSweep(expires: number): void {
-    this.sweeping?.cancel()
-    const now = Date.now()
-    // The clock may have been set back.
-    this.sweepDue = Math.max(expires, Math.min(this.nextSweep, now + SWEEP_PAUSE))
-    this.sweeping = this.house.schedule.add(this.sweepDue - now, () => {
-      this.sweeping = undefined
-      this.sweepDue = Infinity
-      let count = 0
-      this.sweep(() => count++ === SWEPT_A_TURN)
-      const next = Math.min(this.expiries?.next ?? Infinity, this.diskDue)
-      const end = Date.now()
-      // What is left over comes at once.
-      this.nextSweep = next <= end ? end : end + SWEEP_PAUSE
-      if (next < Infinity) this.planSweep(next)
-      this.house.stirred(this)
-    })
+  fetch(): void {
+    this.load()
+  }
+
+  stirred(): void {
+    this.house.stirred(this)
   }
 
   /** To the dead letters if the queue asked for that by name, else away. */
-  private expire(entry: Entry): void {
+  expire(entry: Entry): void {
     const { stats, settings } = this.house
     if (this.declared?.deadLetters) {
       const fate = this.house.bury(this, entry, 'expired', entry.attempt - 1)

@@ -30,7 +30,8 @@ type Head = readonly [
   due: number,
   /** When it expires in its queue, in milliseconds since the epoch; 0 for never. */
   until: number,
-  headers: readonly (readonly [string, string])[],
+  /** Names and values in turn. */
+  headers: readonly string[],
   past: Past | null,
 ]
 
@@ -54,11 +55,13 @@ export class RecordError extends Error {
 export class Draft {
   readonly length: number
   private readonly message: Message
-  private readonly head: Buffer
+  private readonly head: string
 
   /** When its time comes, and when it expires in its queue: milliseconds since the epoch, or 0. */
   constructor(message: Message, due: number, until: number) {
     const { id, destination, terms, sender, headers } = message
+    const flat: string[] = []
+    for (const [name, value] of headers) flat.push(name, value)
     const head: Head = [
       id,
       destination.kind,
@@ -73,20 +76,20 @@ export class Draft {
       sender,
       due,
       until,
-      [...headers],
+      flat,
       message instanceof DeadLetter ? message.past : null,
     ]
     this.message = message
-    this.head = Buffer.from(JSON.stringify(head))
-    this.length = HEAD + this.head.length + message.body.length
+    this.head = JSON.stringify(head)
+    this.length = HEAD + Buffer.byteLength(this.head) + message.body.length
   }
 
   put(target: Buffer, at: number): void {
     const { message, head, length } = this
     target.writeDoubleLE(message.size, at + CRC_END)
-    target.writeUInt32LE(head.length, at + SIZE_END)
-    head.copy(target, at + HEAD)
-    message.body.copy(target, at + HEAD + head.length)
+    const headLength = target.write(head, at + HEAD)
+    target.writeUInt32LE(headLength, at + SIZE_END)
+    message.body.copy(target, at + HEAD + headLength)
     target.writeUInt32LE(crc32(target.subarray(at + CRC_END, at + length)), at)
   }
 }
@@ -115,7 +118,9 @@ export function readRecord(record: Buffer): Stored {
     persistent,
   }
   const destination: Destination = { kind, name, shown, temporary: false }
-  const content = new Made(new Map(headers), record.subarray(end))
+  const map = new Map<string, string>()
+  for (let at = 0; at < headers.length; at += 2) map.set(headers[at] ?? '', headers[at + 1] ?? '')
+  const content = new Made(map, record.subarray(end))
   const message = new Message(id, destination, content, sizeOf(record), terms, sender)
   return { message: past === null ? message : DeadLetter.again(message, past), content, due, until }
 }

@@ -273,6 +273,9 @@ function ownSize(form: Form, id: string, attempt: number): number {
 const STEP = 36 * 36
 const LOW: readonly string[] = Array.from({ length: STEP }, (_, low) => low.toString(36).padStart(2, '0'))
 
+/** Ids as runs give them out. */
+const EARLIER = /^[\w-]{6}-[\da-z]+$/
+
 /** Message ids: short, URL-safe, never repeated by another run of the broker. */
 export class MessageIds {
   private readonly prefix: string
@@ -280,9 +283,12 @@ export class MessageIds {
   /** Up to the last two digits. */
   private high = ''
 
-  /** `node` tells runs and nodes apart; letters and digits. */
-  constructor(node: string) {
+  private readonly lasting: boolean
+
+  /** `node` tells runs and nodes apart; letters and digits. `lasting`: messages of earlier runs may be there. */
+  constructor(node: string, lasting = false) {
     this.prefix = `${node}-`
+    this.lasting = lasting
   }
 
   next(): string {
@@ -292,8 +298,9 @@ export class MessageIds {
     return this.high + LOW[low]
   }
 
-  /** Whether this run has given out `id`. */
+  /** Whether this run has given out `id`, or an earlier one may have. */
   minted(id: string): boolean {
+    if (this.lasting && !id.startsWith(this.prefix)) return EARLIER.test(id)
     const count = parseInt(id.slice(this.prefix.length), 36)
     return count >= STEP && count <= this.count && id === this.prefix + count.toString(36)
   }

@@ -50,22 +50,49 @@ const control = /[\u0000-\u001f\u007f-\u009f]/
 const KNOWN = 100_000
 const KNOWN_CHARACTERS = 10_000_000
 
-/** What was found out about a name. Bounded, and emptied rather than aged: it refills in no time. */
+/** Milliseconds, or at most twice of them, after which a name that nobody uses is forgotten. */
+const REMEMBERED_FOR = 5_000
+
+/** What was found out about a name. Bounded, and emptied when it is full: it refills in no time. */
 class Known<T> {
-  private readonly entries = new Map<string, T>()
-  private characters = 0
+  private young = new Map<string, T>()
+  private youngCharacters = 0
+  /** Not asked for since the last aging. */
+  private old = new Map<string, T>()
+  private oldCharacters = 0
 
   get(name: string): T | undefined {
-    return this.entries.get(name)
+    return this.young.get(name) ?? (this.old.size === 0 ? undefined : this.renew(name))
   }
 
   set(name: string, value: T): void {
-    this.characters += name.length
-    if (this.entries.size >= KNOWN || this.characters > KNOWN_CHARACTERS) {
-      this.entries.clear()
-      this.characters = name.length
+    const characters = this.youngCharacters + this.oldCharacters + name.length
+    if (this.young.size + this.old.size >= KNOWN || characters > KNOWN_CHARACTERS) {
+      this.young.clear()
+      this.old.clear()
+      this.youngCharacters = this.oldCharacters = 0
     }
-    this.entries.set(name, value)
+    this.youngCharacters += name.length
+    this.young.set(name, value)
+  }
+
+  /** Forgets what was not asked for since the last time. */
+  age(): void {
+    if (this.young.size + this.old.size === 0) return
+    this.old = this.young
+    this.oldCharacters = this.youngCharacters
+    this.young = new Map()
+    this.youngCharacters = 0
+  }
+
+  private renew(name: string): T | undefined {
+    const value = this.old.get(name)
+    if (value === undefined) return undefined
+    this.old.delete(name)
+    this.oldCharacters -= name.length
+    this.young.set(name, value)
+    this.youngCharacters += name.length
+    return value
   }
 }
 
@@ -76,9 +103,19 @@ export class Destinations {
   private readonly known = new Known<readonly (Destination | Personal)[]>()
   /** And with every client that subscribes. */
   private readonly interests = new Known<Subscribed>()
+  private sinceAging = 0
 
   constructor(rules: DestinationRules = NO_RULES) {
     this.rules = rules
+  }
+
+  /** To be called now and then, with the milliseconds since the last time. */
+  tick(elapsed: number): void {
+    this.sinceAging += elapsed
+    if (this.sinceAging < REMEMBERED_FOR) return
+    this.sinceAging = 0
+    this.known.age()
+    this.interests.age()
   }
 
   /** What a SEND names: more than one where a comma and a slash part them, as on ActiveMQ. */
@@ -120,7 +157,7 @@ export class Destinations {
     }
     // Only its maker may read a reply queue; everybody else may send to it.
     if (address.temporary) return { kind: 'reply', shown: address.name }
-    if (!pattern) return { ...address, interest: address.name }
+    if (!pattern) return heard(address, address.name)
     if (address.kind === 'queue')
       throw noPattern(name, 'Wildcards on queues are not supported, they are for topics')
     if (address.name.startsWith('/exchange/amq.direct/'))
@@ -129,7 +166,7 @@ export class Destinations {
         'A direct exchange routes by the exact key, wildcards are for /exchange/amq.topic/',
       )
     const dotted = name.startsWith('/exchange/')
-    return { ...address, interest: parsePattern(address.name, dotted ? '.' : this.rules.separator) }
+    return heard(address, parsePattern(address.name, dotted ? '.' : this.rules.separator))
   }
 
   /** What a SEND to one destination names, whatever commas are in it. */
@@ -212,6 +249,11 @@ const reserved: ReadonlySet<string> = new Set([
 
 function topic(name: string, shown = name): Destination {
   return { kind: 'topic', name, shown, temporary: false }
+}
+
+/** Written out: of what `...` copies V8 makes a class for each object, which takes more than the object itself. */
+function heard({ kind, name, shown, temporary }: Destination, interest: Interest): Subscribed {
+  return { kind, name, shown, temporary, interest }
 }
 
 /** RabbitMQ's exchanges: the ones everybody has are other names of topics, the rest are topics of their own. */

@@ -1,3 +1,5 @@
+import { encode, type Version } from './frame.ts'
+
 /**
  * Every reason the broker has to send an ERROR frame: one row a code. `message` is the ERROR's
  * `message` header (no colon in it, so that a 1.0 client reads it unescaped); `close` is the
@@ -12,6 +14,7 @@ const table = {
   'not-connected': { message: 'not connected', close: 1002 },
   'already-connected': { message: 'already connected', close: 1002 },
   'connect-timeout': { message: 'CONNECT took too long', close: 1002 },
+  'connection-limit': { message: 'too many connections', close: 1008 },
   'missing-header': { message: 'missing header', close: 1002, spares: true },
   'invalid-header': { message: 'invalid header', close: 1002, spares: true },
   'invalid-destination': { message: 'invalid destination', close: 1002, spares: true },
@@ -32,6 +35,7 @@ const table = {
   'queue-limit': { message: 'too many queues', close: 1008, spares: true },
   'memory-full': { message: 'no room in memory', close: 1008, spares: true },
   'store-full': { message: 'no room on disk', close: 1008, spares: true },
+  'rate-limit': { message: 'sending too fast', close: 1008, spares: true },
   'binary-over-text': { message: 'message is not text', close: 1003 },
   'application-failed': { message: 'application failed', close: 1011, spares: true },
   'heart-beat-lost': { message: 'heart-beat lost', close: 1002 },
@@ -60,4 +64,16 @@ export class StompError extends Error {
     this.closeCode = table[code].close
     this.spares = 'spares' in table[code]
   }
+}
+
+/** The ERROR frame that tells of it, with what more its headers are to say. */
+export function errorFrame(
+  error: StompError,
+  more: readonly (readonly [string, string])[],
+  version: Version,
+): Buffer {
+  const body = Buffer.from(`${error.message}\n`)
+  const type = ['content-type', 'text/plain;charset=utf-8'] as const
+  const length = ['content-length', String(body.length)] as const
+  return encode('ERROR', [['message', error.summary], type, ...more, length], body, version)
 }

@@ -24,8 +24,6 @@ export interface Handshake {
 
 /** Bytes of a request's head that are looked at. */
 const MAX_HEAD = 8 * 1024
-/** Milliseconds after which, or at most twice of them, a silent connection is left to node:http, which has limits for it. */
-const SILENCE = 1_000
 
 /**
  * New connections of an HTTP server. node:http spends as much on a WebSocket's handshake as all
@@ -43,13 +41,22 @@ export class Arrivals {
   /** They have not said a word: since the last look at the clock, and for longer. */
   private recent = new Set<Socket>()
   private silent = new Set<Socket>()
-  private readonly timer = setInterval(() => this.age(), SILENCE).unref()
+  private readonly timer: NodeJS.Timeout
   private closed = false
 
-  /** `event`: what the server emits for a new connection. */
-  constructor(server: Server, event: 'connection' | 'secureConnection', answer: Arrivals['answer']) {
+  /**
+   * `event`: what the server emits for a new connection. `silence`: milliseconds after which, or
+   * at most twice of them, a silent one is left to node:http, which has limits for it.
+   */
+  constructor(
+    server: Server,
+    event: 'connection' | 'secureConnection',
+    answer: Arrivals['answer'],
+    silence: number,
+  ) {
     this.server = server
     this.answer = answer
+    this.timer = setInterval(() => this.age(), silence).unref()
     this.listeners = server.listeners(event) as ((socket: Socket) => void)[]
     server.removeAllListeners(event)
     server.on(event, (socket: Socket) => this.arrive(socket))

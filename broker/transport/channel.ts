@@ -20,6 +20,8 @@ export interface Channel {
   readonly open: boolean
   start(listener: Listener): void
   ping(): void
+  /** The peer has connected: its messages may be as long as any. */
+  trust(): void
   /** No more messages, also of those that have arrived, until `resume`. */
   pause(): void
   resume(): void
@@ -34,6 +36,8 @@ const RESERVED = 0x70
 const OPCODE = 0x0f
 const CONTROL = 0x08
 const MASKED = 0x80
+/** Frames read in one go, of a session that does not pause because what they bring is no STOMP frame: others are to be answered too. */
+const FRAMES_A_TURN = 256
 /** The most a control frame carries (RFC 6455, 5.5). */
 const MAX_CONTROL = 125
 
@@ -78,6 +82,8 @@ export class PlainChannel implements Channel {
   open = true
   private readonly socket: Socket
   private readonly maxMessage: number
+  /** What a message may have now. */
+  private limit: number
   private listener: Listener | undefined
   /** The beginning of a frame whose rest is still to come, and how many bytes of it are worth another look. */
   private partial: Pieces | undefined
@@ -86,6 +92,9 @@ export class PlainChannel implements Channel {
   /** What came with the last bytes and was not read, because of a pause. */
   private rest: Buffer | undefined
   private paused = false
+  /** Frames since the last pause, and that they were too many: nothing is read until the next turn of the event loop. */
+  private frames = 0
+  private resting = false
   /** Nothing more will arrive, so there is nothing to be gained by a pause. */
   private hurried = false
   /** The peer's last word was heard, or is not wanted any more. */
@@ -96,11 +105,12 @@ export class PlainChannel implements Channel {
   private pinged: Buffer | undefined
   private pongWaits = false
 
-  /** `head`: what came right behind the handshake. */
-  constructor(socket: Socket, head: Buffer, maxMessage: number) {
+  /** `head`: what came right behind the handshake. `maxEarly`: bytes of a message of a peer that has not connected. */
+  constructor(socket: Socket, head: Buffer, maxMessage: number, maxEarly: number = maxMessage) {
     this.socket = socket
     if (head.length > 0) this.rest = head
     this.maxMessage = maxMessage
+    this.limit = maxEarly
   }
 
   start(listener: Listener): void {
@@ -117,20 +127,26 @@ export class PlainChannel implements Channel {
     if (this.open) this.socket.write(PING_FRAME)
   }
 
+  trust(): void {
+    this.limit = this.maxMessage
+  }
+
   pause(): void {
+    this.frames = 0
     // The peer's answer to a close frame must be heard.
     if (this.open && !this.hurried) this.paused = true
   }
 
   resume(): void {
     this.paused = false
+    if (this.resting) return
     const { rest } = this
     // There is none yet for a handler that pauses and resumes: the loop around it goes on.
     if (rest !== undefined) {
       this.rest = undefined
       this.read(rest)
     }
-    if (!this.paused && this.socket.isPaused()) this.socket.resume()
+    if (!this.paused && !this.resting && this.socket.isPaused()) this.socket.resume()
   }
 
   close(code: number, reason: string): void {
@@ -149,7 +165,7 @@ export class PlainChannel implements Channel {
   /** The socket's: bytes have come. */
   data(chunk: Buffer): void {
     if (this.over) return
-    if (!this.paused) return this.read(chunk)
+    if (!this.paused && !this.resting) return this.read(chunk)
     // A pause is seldom so long that anything arrives meanwhile.
     this.socket.pause()
     this.socket.unshift(chunk)
@@ -174,7 +190,7 @@ export class PlainChannel implements Channel {
   private readAll(): void {
     if (this.over) return
     this.hurried = true
-    this.paused = false
+    this.paused = this.resting = false
     const { rest } = this
     this.rest = undefined
     if (rest !== undefined) this.read(rest)
@@ -187,7 +203,7 @@ export class PlainChannel implements Channel {
   private read(chunk: Buffer): void {
     let at = 0
     while (at < chunk.length && !this.over) {
-      if (this.paused) {
+      if (this.paused || this.resting) {
         this.rest = at === 0 ? chunk : chunk.subarray(at)
         break
       }
@@ -219,12 +235,12 @@ export class PlainChannel implements Channel {
     if (length === 126) length = buffer.readUInt16BE(at + 2)
     else if (length === 127) length = buffer.readUInt32BE(at + 2) * 2 ** 32 + buffer.readUInt32BE(at + 6)
     const opcode = first & OPCODE
-    if (opcode < CONTROL && (this.fragments?.length ?? 0) + length > this.maxMessage)
-      return this.fail(TOO_BIG)
+    if (opcode < CONTROL && (this.fragments?.length ?? 0) + length > this.limit) return this.fail(TOO_BIG)
     if (there < header + length) return this.keep(buffer, at, header + length)
     const from = at + header
     const to = from + length
     const ascii = unmask(buffer, from, to)
+    if (++this.frames >= FRAMES_A_TURN) this.breathe()
     if (opcode >= CONTROL) this.control(opcode, buffer, from, to)
     else if (opcode === CONTINUATION || first < FIN) this.fragment(first, buffer, from, to, ascii)
     else this.message(buffer, from, to, opcode === TEXT, ascii)
@@ -247,6 +263,17 @@ export class PlainChannel implements Channel {
       default:
         return false
     }
+  }
+
+  /** Lets others have the rest of this turn. */
+  private breathe(): void {
+    this.frames = 0
+    if (this.hurried) return
+    this.resting = true
+    setImmediate(() => {
+      this.resting = false
+      if (!this.paused && !this.over) this.resume()
+    })
   }
 
   private keep(buffer: Buffer, at: number, wanted: number): number {

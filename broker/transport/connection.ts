@@ -1,6 +1,7 @@
 import type { Socket } from 'node:net'
 import type { Payload, Wire } from '../model/wire.ts'
 import { copyOf, put } from '../protocol/bytes.ts'
+import type { Place } from './admission.ts'
 import { newId } from './id.ts'
 import { ALONE, isLent, Memory } from './memory.ts'
 
@@ -40,6 +41,8 @@ export interface Connection {
   send(payload: Payload): boolean
   /** Asks for a sign of life that even a sleeping browser tab gives. False where the transport has none. */
   ping(): boolean
+  /** The peer has connected: more may be kept for it from now on. */
+  trust(): void
   /** Stops the transport's own keep-alive frames (SockJS `h`), because STOMP heart-beats were agreed on. */
   quiet(): void
   /** Stops reading from the peer; what it goes on to send waits in the network. */
@@ -255,6 +258,7 @@ export abstract class GatheringConnection implements Connection {
     return false
   }
 
+  trust(): void {}
   quiet(): void {}
 
   get buffered(): number {
@@ -353,13 +357,17 @@ export abstract class GatheringConnection implements Connection {
 export abstract class SocketConnection extends GatheringConnection {
   protected readonly socket: Socket
   private readonly transport: string
+  /** To be left once, when the socket is gone. */
+  private place: Place | undefined
   /** Hears when the system takes bytes again; most never need it. */
   private listens = false
 
-  constructor(transport: string, socket: Socket) {
+  constructor(transport: string, socket: Socket, place: Place | undefined) {
     super()
     this.socket = socket
     this.transport = transport
+    this.place = place
+    place?.enter()
     // Finds dead peers among those that agreed on no heart-beat and have no pings.
     socket.setKeepAlive(true, KEEP_ALIVE)
     socket.setNoDelay(true)
@@ -372,6 +380,12 @@ export abstract class SocketConnection extends GatheringConnection {
 
   get received(): number {
     return this.socket.bytesRead
+  }
+
+  protected override ended(): void {
+    this.place?.leave()
+    this.place = undefined
+    super.ended()
   }
 
   protected pending(): number {

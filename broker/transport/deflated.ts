@@ -35,6 +35,9 @@ export class DeflatedChannel implements Channel {
     if (this.open) this.ws.ping()
   }
 
+  /** `ws` has one limit for its lifetime. */
+  trust(): void {}
+
   pause(): void {
     this.ws.pause()
   }

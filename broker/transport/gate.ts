@@ -3,6 +3,7 @@ import { createHash, randomBytes } from 'node:crypto'
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import { createRequire } from 'node:module'
 import type { Wire } from '../model/wire.ts'
+import { RETRY_AFTER, type Admission, type Place } from './admission.ts'
 import type { Accept } from './connection.ts'
 import { pathOf } from './route.ts'
 import {
@@ -24,6 +25,8 @@ export interface SockJsOptions extends HttpOptions {
   /** HTTP sessions in all, those included that are closed but not yet forgotten. */
   maxSessions: number
   binary: Exclude<Wire['binary'], 'native'>
+  /** Counts sessions among the connections of all transports. */
+  admission: Admission
   accept: Accept
 }
 
@@ -167,10 +170,11 @@ export class SockJs {
     transport: string,
     name: string,
   ): void {
-    const { accept, maxSessions } = this.options
     let connection = this.connections.get(id)
-    if (connection === undefined && this.connections.size >= maxSessions) {
-      return answer(response, 503, `The broker takes no more than ${maxSessions} SockJS sessions at a time.`)
+    const place = connection === undefined ? this.admit(request) : undefined
+    if (typeof place === 'string') {
+      response.setHeader('Retry-After', RETRY_AFTER)
+      return answer(response, 503, place)
     }
     const second = connection?.receiving
     const query = request.url?.split('?').slice(1).join('?')
@@ -188,9 +192,20 @@ export class SockJs {
     const info = { transport: name, address: request.socket.remoteAddress ?? 'unknown' }
     connection = new HttpConnection(info, this.wire, session, this.options)
     this.connections.set(id, connection)
-    session.connection.on('close', () => this.connections.delete(id))
+    place?.enter()
+    session.connection.on('close', () => {
+      this.connections.delete(id)
+      place?.leave()
+    })
     connection.attach(response)
-    connection.start(accept)
+    connection.start(this.options.accept)
+  }
+
+  /** A place for a new session, or why there is none. */
+  private admit(request: IncomingMessage): Place | string {
+    const { admission, maxSessions } = this.options
+    if (this.connections.size < maxSessions) return admission.place(request.socket)
+    return `The broker takes no more than ${maxSessions} SockJS sessions at a time (limit sockjs-max-sessions). Try again later.`
   }
 
   /** Takes the messages of an `xhr_send` or `jsonp_send` request. */
@@ -228,7 +243,7 @@ export class SockJs {
       refused = true
       connection.room += size
       size = chunks.length = 0
-      const { maxBatch } = this.options
+      const { maxBatch } = connection
       answer(response, 413, `The messages sent at a time may have ${maxBatch} bytes in all, these have more.`)
     }
     if (Number(request.headers['content-length'] ?? 0) > connection.room) refuse()

@@ -1,4 +1,5 @@
 import type { Socket } from 'node:net'
+import type { Place } from './admission.ts'
 import type { Channel } from './channel.ts'
 import type { Accept } from './connection.ts'
 import { webSocketFrame, type Wires } from './framing.ts'
@@ -14,8 +15,8 @@ export class SockJsWebSocketConnection extends WebSocketConnection {
   private beat: NodeJS.Timeout | undefined
   private broken = false
 
-  constructor(socket: Socket, channel: Channel, wires: Wires) {
-    super('sockjs-websocket', socket, channel, wires, false)
+  constructor(socket: Socket, channel: Channel, wires: Wires, place: Place) {
+    super('sockjs-websocket', socket, channel, wires, false, place)
   }
 
   /** `heartbeat`: milliseconds between two `h` frames. */

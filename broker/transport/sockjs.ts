@@ -77,6 +77,8 @@ export interface SockJsSession {
 export interface HttpOptions {
   /** Bytes of POSTed messages that one session may have on hold. */
   maxBatch: number
+  /** The same before the client has connected. */
+  maxEarly: number
   /** Milliseconds between `h` frames. */
   heartbeat: number
   /** Milliseconds a session lives without a receiving request. */
@@ -103,6 +105,8 @@ export class HttpConnection extends GatheringConnection {
   received = 0
   /** Bytes of POSTs that this session may still take on hold. */
   room: number
+  /** How much that is in all. */
+  maxBatch: number
   private readonly session: SockJsSession
   private readonly options: HttpOptions
   private readonly joiner = new Joiner()
@@ -126,7 +130,7 @@ export class HttpConnection extends GatheringConnection {
     this.wire = wire
     this.session = session
     this.options = options
-    this.room = options.maxBatch
+    this.room = this.maxBatch = Math.min(options.maxBatch, options.maxEarly)
     const beat = (): void => session.recv?.doSendFrame(HEARTBEAT_FRAME)
     this.heartbeat = setInterval(beat, options.heartbeat).unref()
     session.connection.on('close', () => this.gone())
@@ -164,12 +168,18 @@ export class HttpConnection extends GatheringConnection {
     clearTimeout(this.absence)
     this.heartbeat?.refresh()
     this.pump()
+    this.checkSocket(response)
   }
 
   /** `done` is called once the messages are handed over and the receiver reads on, or they are void. */
   post(messages: readonly string[], bytes: number, done: () => void): void {
     this.inbox.push({ chunk: this.joiner.join(messages), bytes, done })
     this.deliver()
+  }
+
+  override trust(): void {
+    this.room += this.options.maxBatch - this.maxBatch
+    this.maxBatch = this.options.maxBatch
   }
 
   override quiet(): void {
@@ -224,6 +234,7 @@ export class HttpConnection extends GatheringConnection {
       // There a frame lies in a script element, which the text of a message could end, or leave.
       recv.doSendFrame(recv.protocol === 'htmlfile' ? frame.replaceAll('<', '\\u003c') : frame)
       const response = this.response
+      if (response !== undefined) this.checkSocket(response)
       if (response === undefined || this.receiving || response.writableLength === 0) continue
       // It has ended and is to be read. The timer starts anew whenever the peer takes some of it.
       response.setTimeout(this.options.disconnectDelay)
@@ -271,6 +282,11 @@ export class HttpConnection extends GatheringConnection {
     if (earlier.writableFinished || earlier.destroyed) return
     earlier.destroy()
     this.terminate()
+  }
+
+  /** A response that has ended but waits behind others has no socket, and never tells that its peer has left. */
+  private checkSocket(response: ServerResponse): void {
+    if (!this.receiving && response.socket === null) this.expire()
   }
 
   /** A response has been taken by the system, or its peer has left it. */

@@ -1,5 +1,7 @@
 import type { Server, Socket } from 'node:net'
 import type { Wire } from '../model/wire.ts'
+import { errorFrame, StompError } from '../protocol/errors.ts'
+import type { Admission, Place } from './admission.ts'
 import { SocketConnection, type Accept } from './connection.ts'
 
 /**
@@ -23,8 +25,8 @@ const wire: Wire = {
 class TcpConnection extends SocketConnection {
   readonly wire = wire
 
-  constructor(transport: 'tcp' | 'tls', socket: Socket) {
-    super(transport, socket)
+  constructor(transport: 'tcp' | 'tls', socket: Socket, place?: Place) {
+    super(transport, socket, place)
     socket.on('close', () => this.ended())
     // 'close' follows.
     socket.on('error', () => {})
@@ -39,6 +41,12 @@ class TcpConnection extends SocketConnection {
   open(accept: Accept): void {
     this.receiver = accept(this)
     this.socket.on('data', (chunk) => this.receiver?.data(chunk, 0, chunk.length, false))
+  }
+
+  /** Tells why it is not listened to. */
+  refuse(error: StompError): void {
+    this.send(errorFrame(error, [], '1.0'))
+    this.close(error.closeCode, error.summary)
   }
 
   pause(): void {
@@ -63,9 +71,16 @@ class TcpConnection extends SocketConnection {
 }
 
 /** Serves STOMP on a listening net or tls server. */
-export function serveTcp(server: Server, transport: 'tcp' | 'tls', accept: Accept): void {
+export function serveTcp(
+  server: Server,
+  transport: 'tcp' | 'tls',
+  accept: Accept,
+  admission: Admission,
+): void {
   server.on(transport === 'tcp' ? 'connection' : 'secureConnection', (socket: Socket) => {
-    new TcpConnection(transport, socket).open(accept)
+    const place = admission.place(socket)
+    if (typeof place !== 'string') new TcpConnection(transport, socket, place).open(accept)
+    else new TcpConnection(transport, socket).refuse(new StompError('connection-limit', place))
   })
   // Node tells of a handshake that took too long, and leaves its connection open.
   server.on('tlsClientError', (_error: Error, socket: Socket) => socket.destroy())

@@ -4,6 +4,7 @@ import type { Socket } from 'node:net'
 import type { Duplex } from 'node:stream'
 import { WebSocketServer } from 'ws'
 import type { Wire } from '../model/wire.ts'
+import { RETRY_AFTER, type Admission, type Place } from './admission.ts'
 import type { Handshake } from './arrivals.ts'
 import { PlainChannel, type Channel, type Listener } from './channel.ts'
 import { SocketConnection, type Accept, type Batch } from './connection.ts'
@@ -22,8 +23,15 @@ export class WebSocketConnection extends SocketConnection implements Listener {
   private readonly finishCut: boolean
   private first = true
 
-  constructor(transport: string, socket: Socket, channel: Channel, wires: Wires, finishCut: boolean) {
-    super(transport, socket)
+  constructor(
+    transport: string,
+    socket: Socket,
+    channel: Channel,
+    wires: Wires,
+    finishCut: boolean,
+    place: Place,
+  ) {
+    super(transport, socket, place)
     this.channel = channel
     this.wires = wires
     this.wire = wires.standard
@@ -55,6 +63,10 @@ export class WebSocketConnection extends SocketConnection implements Listener {
   override ping(): boolean {
     this.channel.ping()
     return true
+  }
+
+  override trust(): void {
+    this.channel.trust()
   }
 
   pause(): void {
@@ -101,11 +113,14 @@ export interface WebSocketsOptions {
   noRoute(request: Handshake): string
   /** Why a request is refused, or undefined. */
   refuse(request: Handshake): string | undefined
+  admission: Admission
   accept: Accept
   /** The SockJS session for an upgrade below a SockJS path. */
-  sockJs(socket: Socket, channel: Channel): void
+  sockJs(socket: Socket, channel: Channel, place: Place): void
   /** Bytes of one WebSocket message, inflated. */
   maxMessage: number
+  /** The same before the client has connected. */
+  maxEarly: number
   /** Agree to permessage-deflate. */
   compression: boolean
   /** Accept STOMP frames whose NUL was cut off at the end of a WebSocket message. */
@@ -150,10 +165,12 @@ export class WebSockets {
     // node:http leaves it unread: its bytes would be taken for the first frames.
     if (hasBody(request)) return refuse(socket, 400, 'A WebSocket handshake must not have a body.')
     if (this.answer(request, socket, head)) return
+    const place = this.admit(socket)
+    if (place === undefined) return
     this.server?.handleUpgrade(request, socket, head, (ws) => {
       const deflated = ws.extensions.includes('permessage-deflate')
       const route = this.options.route(request)
-      this.begin(route, socket, new DeflatedChannel(socket, ws), deflated ? deflatedWires : plainWires)
+      this.begin(route, socket, new DeflatedChannel(socket, ws), deflated ? deflatedWires : plainWires, place)
     })
   }
 
@@ -181,6 +198,8 @@ export class WebSockets {
     if (offered === undefined) return refuse(socket, 400, 'The header Sec-WebSocket-Protocol is invalid.')
     // The client has left.
     if (!socket.readable || !socket.writable) return void socket.destroy()
+    const place = this.admit(socket)
+    if (place === undefined) return
     const chosen = chooseSubprotocol(offered)
     socket.write(
       'HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n' +
@@ -188,13 +207,23 @@ export class WebSockets {
         (chosen === false ? '\r\n' : `Sec-WebSocket-Protocol: ${chosen}\r\n\r\n`),
       'latin1',
     )
-    this.begin(route, socket, new PlainChannel(socket, head, this.options.maxMessage), plainWires)
+    const { maxMessage, maxEarly } = this.options
+    const channel = new PlainChannel(socket, head, maxMessage, Math.min(maxEarly, maxMessage))
+    this.begin(route, socket, channel, plainWires, place)
   }
 
-  private begin(route: Route, socket: Socket, channel: Channel, wires: Wires): void {
+  /** Undefined where there is no room for it, and the peer has been told. */
+  private admit(socket: Socket): Place | undefined {
+    const place = this.options.admission.place(socket)
+    if (typeof place !== 'string') return place
+    refuse(socket, 503, place, `Retry-After: ${RETRY_AFTER}\r\n`)
+    return undefined
+  }
+
+  private begin(route: Route, socket: Socket, channel: Channel, wires: Wires, place: Place): void {
     const { accept, finishCut } = this.options
-    if (route === 'sockjs-websocket') this.options.sockJs(socket, channel)
-    else new WebSocketConnection('websocket', socket, channel, wires, finishCut).open(accept)
+    if (route === 'sockjs-websocket') this.options.sockJs(socket, channel, place)
+    else new WebSocketConnection('websocket', socket, channel, wires, finishCut, place).open(accept)
   }
 }
 

@@ -112,12 +112,13 @@ function positive(option: string, text: string, whole: boolean): number {
 /** Servers that have been started, by name, also those that are still about to listen. */
 const started = new Map<string, Promise<Server>>()
 
-async function serverOf(kind: Kind, fresh: boolean): Promise<Server> {
-  const one = started.get(kind.name)
+async function serverOf(kind: Kind, fresh: boolean, durable: boolean): Promise<Server> {
+  const name = durable && kind.ours ? `${kind.name}, durable` : kind.name
+  const one = started.get(name)
   if (one !== undefined && !(fresh && kind.ours)) return one
   await (await one)?.stop()
-  const server = kind.start()
-  started.set(kind.name, server)
+  const server = kind.start(durable)
+  started.set(name, server)
   return server
 }
 
@@ -144,7 +145,11 @@ async function once(scenario: Scenario, kind: Kind, usual: Extent, first: boolea
   const began = performance.now()
   let sample: Sample
   try {
-    sample = await scenario.run(await serverOf(kind, scenario.fresh === true), extent, kind)
+    sample = await scenario.run(
+      await serverOf(kind, scenario.fresh === true, scenario.durable === true),
+      extent,
+      kind,
+    )
   } catch (error) {
     const verdict = { lost: 0, duplicates: 0, outOfOrder: 0, strange: 0 }
     sample = { values: {}, verdict, busy: 0, failure: (error as Error).message }

@@ -3,6 +3,7 @@ import { runName } from '../../bin/bench/stamp.ts'
 import type { Verdict } from '../../bin/bench/tally.ts'
 import { readTarget } from '../../bin/bench/target.ts'
 import { cpuTime, memory, openFiles } from './process.ts'
+import { measureStore } from './raw-store.ts'
 import type { Kind, Need, Server } from './servers.ts'
 
 export interface Extent {
@@ -41,6 +42,8 @@ export interface Scenario {
   /** Not for peers: it is about how this broker grows, or about thousands of connections. */
   readonly own?: boolean
   readonly needs?: Need
+  /** What is sent is to be on disk. */
+  readonly durable?: boolean
   run(server: Server, extent: Extent, kind: Kind): Promise<Sample>
 }
 
@@ -193,6 +196,42 @@ const queues: Scenario[] = [
     64,
   ),
 ].map((scenario) => ({ ...scenario, needs: 'queues' }))
+
+const DURABLE = { publishers: 64, subscribers: 8, window: 32, size: 128 } as const
+const durable: Scenario = {
+  name: 'durable',
+  title:
+    'queue, persistent:true, 64 producers with receipts, 32 messages of each on their way, 8 consumers, ack:client-individual; the limit is the bare store',
+  columns: [
+    { key: 'rate', title: 'deliveries/s' },
+    { key: 'cpu', title: 'CPU µs per delivery' },
+    { key: 'p50', title: 'p50 ms' },
+    { key: 'p99', title: 'p99 ms' },
+  ],
+  ratio: 'rate',
+  needs: 'queues',
+  durable: true,
+  run: async (server, extent, kind) => {
+    const { publishers, subscribers, window, size } = DURABLE
+    if (kind.name === 'limit') {
+      const { rate, cpu } = await measureStore(publishers * window, size, extent.warmUp, extent.duration)
+      return {
+        values: { rate, cpu },
+        verdict: { lost: 0, duplicates: 0, outOfOrder: 0, strange: 0 },
+        busy: 0,
+      }
+    }
+    const wanted: Partial<Plan> = {
+      ...work,
+      publishers,
+      subscribers,
+      ack: 'client-individual',
+      prefetch: 500,
+    }
+    const headers = [['persistent', 'true']] as const
+    return steady(server, extent, { ...wanted, headers }, { window })
+  },
+}
 
 const ROOMS = 50
 const MEMBERS = 20
@@ -451,7 +490,15 @@ const scales: Scenario[] = [
   ),
 ]
 
-export const scenarios: readonly Scenario[] = [...fanOut, ...queues, chat, rooms, connections, ...scales]
+export const scenarios: readonly Scenario[] = [
+  ...fanOut,
+  ...queues,
+  durable,
+  chat,
+  rooms,
+  connections,
+  ...scales,
+]
 
 export function median(values: readonly number[]): number {
   const sorted = values.toSorted((one, other) => one - other)

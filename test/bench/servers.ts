@@ -1,7 +1,8 @@
 import { spawn, spawnSync, type ChildProcess } from 'node:child_process'
-import { existsSync } from 'node:fs'
+import { existsSync, mkdtempSync, rmSync } from 'node:fs'
 import { createRequire } from 'node:module'
-import { availableParallelism } from 'node:os'
+import { availableParallelism, tmpdir } from 'node:os'
+import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { findActiveMQ, startActiveMQ, type Installation } from '../peers/activemq.ts'
 import { findRabbitMQ, startRabbitMQ } from '../peers/rabbitmq.ts'
@@ -28,7 +29,8 @@ export interface Kind {
   readonly note?: string
   /** How many times the length of a measurement a scenario runs before the first: Java compiles what it is used for. */
   readonly slowToWarm?: number
-  start(): Promise<Server>
+  /** `durable`: what is sent with persistent:true is to be kept on disk; peers do that anyway. */
+  start(durable?: boolean): Promise<Server>
 }
 
 /** The cores of the servers and of the load generator; undefined where processes cannot be kept on one. */
@@ -95,14 +97,20 @@ export function ourBroker(name = 'stomp-broker', script = built('dist/bin/stomp-
     name,
     ours: true,
     lacks: [],
-    start: async () => {
+    start: async (durable = false) => {
+      const folder = durable ? mkdtempSync(join(tmpdir(), 'bench-data-')) : ''
       const args = ['--port=0', '--no-demo', '--log-level=error', ...ROOMY]
+      if (durable) args.push(`--data-dir=${folder}`)
       const { child, shown } = await startNode(script, args, /WebSocket +(\S+)\n/)
+      const stop = stopper(child)
       return {
         url: shown,
         sockJsUrl: shown.replace('ws:', 'http:'),
         pid: child.pid,
-        stop: stopper(child),
+        stop: async () => {
+          await stop()
+          if (durable) rmSync(folder, { recursive: true })
+        },
       }
     },
   }

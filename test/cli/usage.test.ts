@@ -35,14 +35,15 @@ describe('the usage of stomp-broker', () => {
     },
   )
 
-  test('the examples of --help work as they stand', async ({ shell }) => {
+  test('the examples of --help work as they stand', async ({ shell, folder }) => {
     const { stdout } = await shell.run(['--help'])
     const lines = [...stdout.matchAll(/^ {2}stomp-broker( .*?)? {3,}\S/gm)]
     expect(lines.length).toBeGreaterThan(2)
     // The ports may be taken, and the network is none of a test's business.
     const here = ['--port', '0', '--tcp-port', '0', '--host', '127.0.0.1']
+    const own = (word: string): string => (word === './data' ? join(folder, 'data') : word)
     for (const [, words = ''] of lines) {
-      const run = shell.start([...words.trim().split(/ +/).filter(Boolean), ...here])
+      const run = shell.start([...words.trim().split(/ +/).filter(Boolean).map(own), ...here])
       await run.ready()
       await run.kill()
     }
@@ -149,6 +150,7 @@ describe('the usage of stomp-broker', () => {
       port: '0',
       tcpPort: '0',
       tlsPort: '0',
+      dataDir: join(folder, 'data'),
       tlsCert: join(folder, 'cert.pem'),
       tlsKey: join(folder, 'key.pem'),
       origins: 'https://one.example,https://two.example',

@@ -438,7 +438,7 @@ export function room(rig: Rig): void {
       const third = start(...sends(Q, '3'))
       await rig.engine.close()
       await turn()
-      expect(third.state).toBe('failed')
+      expect(third.state).toBe('queue-full')
     })
 
     test('what comes back never waits', async () => {

@@ -270,7 +270,35 @@ describe('several in one SEND', () => {
 
 test('more names than the memory of known ones holds are still told apart', () => {
   const destinations = new Destinations()
-  const names = Array.from({ length: 10_050 }, (_, n) => `/queue/n${n}`)
+  const names = Array.from({ length: 100_050 }, (_, n) => `/queue/n${n}`)
   expect(names.filter((name) => destinations.sent(name)[0]?.shown !== name)).toEqual([])
   expect(destinations.sent('/queue/n1')).toMatchObject([{ kind: 'queue', name: '/queue/n1' }])
+})
+
+test('a name is remembered as long as somebody uses it, and forgotten soon after', () => {
+  const destinations = new Destinations()
+  const [used, unused] = [destinations.sent('/topic/used'), destinations.sent('/topic/unused')]
+  const pattern = destinations.subscribed('/topic/*')
+  for (let second = 1; second <= 30; second++) {
+    destinations.tick(1_000)
+    expect(destinations.sent('/topic/used')).toBe(used)
+    if (second === 4) expect(destinations.subscribed('/topic/*')).toBe(pattern)
+  }
+  expect(destinations.sent('/topic/unused')).not.toBe(unused)
+  expect(destinations.sent('/topic/unused')).toEqual(unused)
+  expect(destinations.subscribed('/topic/*')).not.toBe(pattern)
+})
+
+test('what is remembered is bounded, however long ago each was used', () => {
+  const destinations = new Destinations()
+  const first = destinations.sent('/topic/first')
+  const fill = (kind: string, count: number): void => {
+    for (let n = 0; n < count; n++) destinations.sent(`/topic/${kind}${n}`)
+  }
+  fill('old', 60_000)
+  destinations.tick(5_000)
+  fill('young', 39_999)
+  expect(destinations.sent('/topic/first')).toBe(first)
+  fill('more', 1)
+  expect(destinations.sent('/topic/first')).not.toBe(first)
 })

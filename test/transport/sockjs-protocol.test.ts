@@ -6,6 +6,7 @@ import SockJsClient from 'sockjs-client'
 import { afterAll, afterEach, beforeAll, expect, test, vi } from 'vitest'
 import { WebSocket, type ClientOptions } from 'ws'
 import { OptionsError, readOptions, type BrokerOptions } from '../../broker/options.ts'
+import { Admission } from '../../broker/transport/admission.ts'
 import { SockJs } from '../../broker/transport/gate.ts'
 import { startBroker, type TestBroker } from '../helpers/broker.ts'
 import { HttpLine, type Asking, type Reply } from '../helpers/http-line.ts'
@@ -225,11 +226,13 @@ async function service(kind: 'echo' | 'close'): Promise<number> {
     frameAncestors: '*',
     baseUrl: '',
     maxBatch: 1024 * 1024,
+    maxEarly: Infinity,
     heartbeat: 25_000,
     disconnectDelay: 5_000,
     responseLimit: 4096,
     maxSessions: 10,
     binary: 'refuse',
+    admission: new Admission({ maxConnections: 100, maxConnectionsPerAddress: 100 }, expect.unreachable),
     warn: (message) => expect.unreachable(message),
     accept: (connection) => {
       if (kind === 'close') connection.close(3000, 'Go away!')

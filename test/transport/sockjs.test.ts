@@ -10,6 +10,7 @@ import { connect, type AddressInfo, type Socket } from 'node:net'
 import { setTimeout as delay } from 'node:timers/promises'
 import SockJsClient from 'sockjs-client'
 import { afterEach, describe, expect, test, vi } from 'vitest'
+import { Admission } from '../../broker/transport/admission.ts'
 import type { Connection, Receiver } from '../../broker/transport/connection.ts'
 import { SockJs, type SockJsOptions } from '../../broker/transport/gate.ts'
 import {
@@ -98,11 +99,13 @@ async function start(options: Partial<SockJsOptions> = {}): Promise<Broker> {
     frameAncestors: `'self' ${ORIGIN}`,
     baseUrl: '',
     maxBatch: 4 * MiB,
+    maxEarly: Infinity,
     heartbeat: 25_000,
     disconnectDelay: 5_000,
     responseLimit: 128 * 1024,
     maxSessions: 100,
     binary: 'refuse',
+    admission: new Admission({ maxConnections: 1_000, maxConnectionsPerAddress: 1_000 }, () => {}),
     warn: (message) => warnings.push(message),
     accept: (connection) => {
       const peer = new Peer(connection)
@@ -333,7 +336,7 @@ describe('the way in', () => {
     const refused = await post(broker.port, '/ws/000/three/xhr')
     expect([refused.status, refused.text]).toEqual([
       503,
-      'The broker takes no more than 2 SockJS sessions at a time.',
+      'The broker takes no more than 2 SockJS sessions at a time (limit sockjs-max-sessions). Try again later.',
     ])
     // Those that are there go on.
     expect((await post(broker.port, '/ws/000/one/xhr_send', '["x"]')).status).toBe(204)
@@ -345,6 +348,31 @@ describe('the way in', () => {
     expect((await get(broker.port, '/ws/000/three/jsonp')).status).toBe(500)
     await session(broker, '/ws/000/three')
   })
+
+  test.each(['opened', 'told something'])(
+    'a session that is %s behind other answers is forgotten when its peer leaves',
+    async (what) => {
+      const broker = await start({ maxSessions: 2, disconnectDelay: 50 })
+      // Before, or with the request that waits.
+      if (what === 'told something') await session(broker, '/ws/000/behind')
+      const socket = connect(broker.port, '127.0.0.1')
+      socket.on('error', () => {})
+      // The first answer has no end.
+      for (const path of ['/ws/000/first/xhr_streaming', '/ws/000/behind/xhr'])
+        socket.write(`POST ${path} HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\n\r\n`)
+      await expect.poll(() => broker.peers.length).toBe(2)
+      if (what === 'told something') {
+        const [behind] = broker.peers
+        await expect
+          .poll(() => (behind?.connection as unknown as { receiving: boolean }).receiving)
+          .toBe(true)
+        behind?.say('x')
+      }
+      socket.resetAndDestroy()
+      for (const peer of broker.peers) await peer.until(() => peer.ends === 1)
+      for (const name of ['one', 'two']) await session(broker, `/ws/000/${name}`)
+    },
+  )
 })
 
 describe('CORS', () => {

@@ -26,7 +26,7 @@ beforeEach(async () => {
     upgrade(request, head.toString('latin1'))
     socket.end('read by node:http')
   })
-  arrivals = new Arrivals(server, 'connection', answer)
+  arrivals = new Arrivals(server, 'connection', answer, 1_000)
   server.listen(0, '127.0.0.1')
   await once(server, 'listening')
 })
