@@ -1,4 +1,4 @@
-import { copyFileSync, mkdirSync, mkdtempSync, rmSync } from 'node:fs'
+import { copyFileSync, mkdirSync, mkdtempSync, renameSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, afterEach, beforeAll, beforeEach, vi } from 'vitest'
@@ -30,7 +30,8 @@ export class Den extends Rig {
   private settings: Partial<EngineSettings> = {}
   private held: Promise<void> | undefined
   private letGo: () => void = () => {}
-  private writing = 0
+  /** Batches that are being written. */
+  writing = 0
   /** Batches that fail, from the next one on. */
   private failures = 0
 
@@ -105,6 +106,27 @@ export class Den extends Rig {
     return copy
   }
 
+  /** Looks at such a copy through an engine of its own. */
+  async look(copy: string, look: () => Promise<void>): Promise<void> {
+    const { local, store, engine, path } = this
+    await this.reopen(copy, this.settings)
+    try {
+      await look()
+    } finally {
+      await this.local.close()
+      Object.assign(this, { local, store, engine, path })
+    }
+  }
+
+  /** Its files are somewhere else, until they are brought back. */
+  takeAway(): void {
+    renameSync(this.path, `${this.path}-away`)
+  }
+
+  bringBack(): void {
+    renameSync(`${this.path}-away`, this.path)
+  }
+
   /** From now on nothing is written, and nobody is told, until `go`. */
   hold(): void {
     this.held ??= new Promise((resolve) => (this.letGo = resolve))
@@ -122,6 +144,14 @@ export class Den extends Rig {
 
   heal(): void {
     this.failures = 0
+  }
+
+  /** Batches can be written again, and what waited for that is. */
+  async recover(): Promise<void> {
+    this.heal()
+    vi.advanceTimersByTime(1_000)
+    while (this.warnings.at(-1)?.includes('can be written to again') !== true) await turn()
+    await this.local.flush()
   }
 
   /** How many messages the store has of a queue, by what it says itself. */
