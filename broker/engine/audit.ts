@@ -7,6 +7,9 @@ import { isIntact, sizeOf } from './record.ts'
 
 /** Damages that are told of one by one. */
 const EXAMPLES = 5
+/** Bytes of the keys of queues and of messages. */
+const QUEUE_KEY = 4
+const MESSAGE_KEY = 10
 
 /** A queue as it was found. */
 export interface Found {
@@ -63,8 +66,8 @@ export class Audit {
   /** What there is of queues; comes first. */
   readQueues(): void {
     const counts = new Map<number, Counts>()
-    for (const { key, value } of this.sealed('counts')) counts.set(queueOf(key), readCounts(value))
-    for (const { key, value } of this.sealed('queues'))
+    for (const { key, value } of this.sealed('counts', QUEUE_KEY)) counts.set(queueOf(key), readCounts(value))
+    for (const { key, value } of this.sealed('queues', QUEUE_KEY))
       this.queue(queueOf(key), readQueue(value), counts.get(queueOf(key)))
     for (const [number, counted] of counts)
       if (counted.messages > 0 && !this.ended.has(number)) this.queue(number, undefined, counted)
@@ -72,23 +75,25 @@ export class Audit {
 
   /** All messages that are not damaged, queue by queue, in order. */
   *messages(): Generator<Laid, void, void> {
-    const attempts = this.file.records('attempts', this.complain)
-    let attempt = attempts.next()
+    const notes = this.sealed('attempts', MESSAGE_KEY)
+    let note = notes.next()
     for (const { key, value } of this.file.records('messages', this.complain)) {
       this.records++
       if (!this.check('messages', key, value)) continue
       this.intact++
       const number = queueOf(key)
       if (this.ended.has(number)) continue
-      while (!attempt.done && Buffer.compare(attempt.value.key, key) < 0) attempt = attempts.next()
-      const tries = !attempt.done && attempt.value.key.equals(key) ? attempt.value.value : undefined
+      while (!note.done && Buffer.compare(note.value.key, key) < 0) note = notes.next()
+      const tries = !note.done && note.value.key.equals(key) ? readTries(note.value.value) : undefined
       const queue = this.queue(number, undefined, undefined)
       const place = messageOf(key)
       queue.messages++
       queue.bytes += sizeOf(value)
       if (place >= DELAYED) queue.delayed++
-      yield { queue, key: place, record: value, tries: tries?.length === 8 ? readTries(tries) : undefined }
+      yield { queue, key: place, record: value, tries }
     }
+    // Those that are left are to be looked at as well.
+    while (!note.done) note = notes.next()
   }
 
   *retainedMessages(): Generator<DataRecord, void, void> {
@@ -122,21 +127,24 @@ export class Audit {
     return Math.max(expected - found, entries - intact, 0) + (file.entries('retained') ?? 0) - retained
   }
 
-  private *sealed(table: 'queues' | 'counts'): Generator<DataRecord, void, void> {
+  private *sealed(
+    table: 'queues' | 'counts' | 'attempts',
+    keyLength: number,
+  ): Generator<DataRecord, void, void> {
     for (const { key, value } of this.file.records(table, this.complain)) {
       this.records++
-      if (table === 'queues' && value.length === 0 && key.length === 4) {
+      if (table === 'queues' && value.length === 0 && key.length === keyLength) {
         this.ended.add(queueOf(key))
         continue
       }
-      const content = key.length === 4 ? contentOf(value) : undefined
+      const content = key.length === keyLength ? contentOf(value) : undefined
       if (content !== undefined) yield { key, value: content }
       else this.complain(`the record ${key.toString('hex')} of ${table} is not what was written`)
     }
   }
 
   private check(table: 'messages' | 'retained', key: Buffer, value: Buffer): boolean {
-    if ((table === 'retained' || key.length === 10) && isIntact(value)) return true
+    if ((table === 'retained' || key.length === MESSAGE_KEY) && isIntact(value)) return true
     this.complain(`the record ${key.toString('hex')} of ${table} is not what was written`)
     return false
   }

@@ -45,7 +45,7 @@ export function triesRecord({ attempt, refusals }: Tries): Buffer {
   const value = Buffer.allocUnsafe(8)
   value.writeUInt32LE(attempt, 0)
   value.writeUInt32LE(refusals, 4)
-  return value
+  return seal(value)
 }
 
 /** Undefined where it is not what was sealed. */
@@ -54,6 +54,7 @@ export function contentOf(value: Buffer): Buffer | undefined {
   return value.length < CRC_END || crc32(content) !== value.readUInt32LE(0) ? undefined : content
 }
 
+/** What was in its seal. */
 export function readTries(value: Buffer): Tries {
   return { attempt: value.readUInt32LE(0), refusals: value.readUInt32LE(4) }
 }

@@ -37,16 +37,20 @@ export interface Label {
   readonly version: string
   /** Also in the store: who swaps the files is told. */
   readonly id: string
+  /** Nothing is in it yet: its data is only being made. */
+  readonly making?: true
   /** What the data was when it was closed properly. */
   readonly closed?: { readonly bytes: number; readonly changed: number }
 }
 
 const LABEL = 'store.json'
+const DRAFT = `${LABEL}.new`
 export const DATA = 'data.mdb'
+const READERS = 'lock.mdb'
 /** A folder in it, in which it is compacted; left over where that came to no end. */
 const WORKSHOP = 'compacting'
 /** What may lie in a folder before it is a store. */
-const HARMLESS = new Set(['lock', 'lost+found', 'lock.mdb'])
+const HARMLESS = new RegExp(`^(\\.|lock(\\.\\d+)?$|lost\\+found$|${READERS}$|${DRAFT}$)`)
 
 /** File systems on which the locks and the memory maps of a store do not hold (Linux, statfs). */
 const network = new Map([
@@ -63,11 +67,13 @@ export class Folder {
   readonly fresh: boolean
   private label: Label
   private readonly lock: Lock
+  /** Of the data that is open. */
+  private inode: number | undefined
 
-  private constructor(path: string, label: Label, fresh: boolean, lock: Lock) {
+  private constructor(path: string, label: Label, lock: Lock) {
     this.path = path
     this.label = label
-    this.fresh = fresh
+    this.fresh = label.making === true
     this.lock = lock
   }
 
@@ -77,12 +83,13 @@ export class Folder {
     const lock = await takeLock(path)
     try {
       const label = readLabel(path)
-      if (label !== undefined) {
-        const folder = new Folder(path, label, false, lock)
+      if (label !== undefined && (make || label.making !== true)) {
+        const folder = new Folder(path, label, lock)
         folder.clear()
         return folder
       }
-      const others = readdirSync(path).filter((name) => !HARMLESS.has(name) && !name.startsWith('.'))
+      if (label !== undefined) throw noStore(path)
+      const others = readdirSync(path).filter((name) => !HARMLESS.test(name) && name !== LABEL)
       if (others.includes(DATA)) {
         throw new StoreError(
           `${path} holds ${DATA} but no ${LABEL}, so this is only a part of a store; restore the whole folder from a backup, or choose another --data-dir.`,
@@ -94,7 +101,7 @@ export class Folder {
           `${path} is no folder of stomp-broker (it holds ${others[0]}); choose an empty one with --data-dir.`,
         )
       }
-      return new Folder(path, { format: FORMAT, version, id: randomUUID() }, true, lock)
+      return new Folder(path, { format: FORMAT, version, id: randomUUID(), making: true }, lock)
     } catch (error) {
       await lock.release()
       throw error
@@ -142,10 +149,9 @@ export class Folder {
   /** Puts the data that was made there in the place of its own, all or nothing, and on disk. */
   adopt(): void {
     const data = join(this.path, WORKSHOP, DATA)
-    syncFile(data, 'r+')
+    withFile(data, 'r+', fsyncSync)
     renameSync(data, this.dataFile)
-    // Windows opens no folders.
-    if (process.platform !== 'win32') syncFile(this.path, 'r')
+    syncFolder(this.path)
     this.clear()
   }
 
@@ -153,9 +159,26 @@ export class Folder {
     rmSync(join(this.path, WORKSHOP), { recursive: true, force: true })
   }
 
-  /** From now on it is a store. */
-  sign(): void {
+  /** Whether its data is still the file that was opened: another one, or none, keeps nothing. */
+  get intact(): boolean {
+    return statSync(this.dataFile, { throwIfNoEntry: false })?.ino === this.inode
+  }
+
+  /** Makes way for the data of a new store. What a start left that did not get to its end is nothing. */
+  begin(): void {
+    rmSync(this.dataFile, { force: true })
+    rmSync(join(this.path, READERS), { force: true })
     writeLabel(this.path, this.label)
+  }
+
+  /** The data is open, and from now on it is a store. */
+  sign(): void {
+    if (this.fresh) {
+      const { making: _over, ...label } = this.label
+      this.label = label
+      writeLabel(this.path, label)
+    }
+    this.inode = statSync(this.dataFile).ino
   }
 
   /** To be called when the data is closed. */
@@ -172,9 +195,16 @@ export class Folder {
     await this.lock.release()
   }
 
-  /** Lets go of it without a word: it was not opened, or is broken. */
+  /** Lets go of it without a word: it was not opened, or not all could be written. */
   abandon(): Promise<void> {
     return this.lock.release()
+  }
+
+  /** The same for one that could not be opened: what was begun in it is taken back. */
+  async leave(): Promise<void> {
+    if (this.label.making)
+      for (const name of [DATA, READERS, LABEL, DRAFT]) rmSync(join(this.path, name), { force: true })
+    await this.abandon()
   }
 }
 
@@ -226,13 +256,14 @@ async function takeLock(path: string): Promise<Lock> {
 /** Whether nobody has written since it was closed properly. */
 export function isUntouched(path: string, { closed }: Label): boolean {
   const data = statSync(join(path, DATA), { throwIfNoEntry: false })
-  return closed !== undefined && data?.size === closed.bytes && data.mtimeMs === closed.changed
+  return closed != null && data?.size === closed.bytes && data.mtimeMs === closed.changed
 }
 
 /** Undefined where it is damaged, or not there and the data is. */
 export function salvageLabel(path: string): Label | undefined {
   try {
     const label = readLabel(path)
+    if (label?.making) throw noStore(path)
     if (label !== undefined || existsSync(join(path, DATA))) return label
   } catch (error) {
     if (error instanceof LabelError) return undefined
@@ -262,7 +293,8 @@ function readLabel(path: string): Label | undefined {
     throw new LabelError(file)
   }
   const { format, version = 'unknown', id } = label
-  if (typeof format !== 'number' || typeof id !== 'string') throw new LabelError(file)
+  if (!Number.isInteger(format) || format === undefined || format < 1 || typeof id !== 'string')
+    throw new LabelError(file)
   if (format > FORMAT) {
     throw new StoreError(
       `${path} was written by a newer stomp-broker (${version}); run that version or a newer one: npx stomp-broker@latest --data-dir ${path}`,
@@ -271,30 +303,33 @@ function readLabel(path: string): Label | undefined {
   return label as Label // its parts are checked above
 }
 
-function syncFile(path: string, flags: string): void {
-  const handle = openSync(path, flags)
-  try {
-    fsyncSync(handle)
-  } finally {
-    closeSync(handle)
-  }
-}
-
 /** All or nothing, and on disk. */
 function writeLabel(path: string, label: Label): void {
   const file = join(path, LABEL)
-  const draft = `${file}.new`
-  const handle = openSync(draft, 'w', 0o600)
+  const draft = join(path, DRAFT)
   try {
-    writeFileSync(handle, `${JSON.stringify(label)}\n`)
-    fsyncSync(handle)
-  } finally {
-    closeSync(handle)
-  }
-  try {
+    withFile(draft, 'w', (handle) => {
+      writeFileSync(handle, `${JSON.stringify(label)}\n`)
+      fsyncSync(handle)
+    })
     renameSync(draft, file)
   } catch (error) {
     rmSync(draft, { force: true })
     throw error
+  }
+  syncFolder(path)
+}
+
+/** New names are in the folder, which is a file as well; not on Windows. */
+function syncFolder(path: string): void {
+  if (process.platform !== 'win32') withFile(path, 'r', fsyncSync)
+}
+
+function withFile(path: string, flags: string, act: (handle: number) => void): void {
+  const handle = openSync(path, flags, 0o600)
+  try {
+    act(handle)
+  } finally {
+    closeSync(handle)
   }
 }

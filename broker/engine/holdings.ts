@@ -13,7 +13,7 @@ export class Holdings {
   private hereBytes = 0
   /** How many are being written to the disk, and will be held then. */
   private expected = 0
-  /** Of these, what has its room. */
+  /** Of them, those that have their room. */
   private coming = 0
   private comingBytes = 0
   private readonly room: Room
@@ -44,6 +44,7 @@ export class Holdings {
     return this.comingBytes + (onlyWaiting ? this.bytes - this.outBytes : this.bytes)
   }
 
+  /** `roomy`: it has its room. */
   expect(bytes: number, roomy: boolean): void {
     this.expected++
     if (!roomy) return

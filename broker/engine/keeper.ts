@@ -1,7 +1,6 @@
 import { Entry } from './entry.ts'
 import { parseSelector } from '../model/selector.ts'
 import type { Message, Op } from '../model/message.ts'
-import type { Damaged, Late } from './backlog.ts'
 import type { Capacity } from './capacity.ts'
 import { Depot } from './depot.ts'
 import type { Settling } from './engine.ts'
@@ -43,12 +42,12 @@ export interface KeeperHost {
   publish(message: Message, copies: readonly Copy[]): void
   /** A message to a topic, which is on disk under this key, or nowhere if it is 0. */
   postpone(message: Message, delay: number, key: number): void
-  /** What a topic sent is on disk for a queue. */
+  /** A message of a topic for a queue, which is on disk. */
   storeCopy(copy: Copy): void
-  /** A message that was to be there for `name` cannot be read. */
-  lose(name: string, reason: RecordError): void
   /** A queue has what was sent to it. */
   stirred(queue: Queue): void
+  /** A message for a destination cannot be read. */
+  lose(destination: string, reason: RecordError): void
   /** Some of what was said has been done. */
   settled(): void
 }
@@ -83,6 +82,11 @@ export class Keeper {
   /** Resolves when nothing is left to be written, or nothing can be. */
   rested(): Promise<void> {
     return this.journal.rested()
+  }
+
+  /** Lets go of a store that could not be read. */
+  abandon(): Promise<void> {
+    return this.journal.store.close(false)
   }
 
   close(): Promise<void> {
@@ -241,15 +245,15 @@ export class Keeper {
     delivery.home.depot?.remove(delivery)
     // Until then nothing else is to be done to it.
     delivery.state = 'leaving'
-    const stay = (): void => {
+    const undo = (): void => {
       delivery.state = 'out'
     }
     return {
       apply: () => {
-        stay()
+        undo()
         this.host.apply(op, true)
       },
-      undo: stay,
+      undo,
     }
   }
 
@@ -345,7 +349,14 @@ export class Keeper {
       const delayed = journal.delayed(shelf)
       if (name === SCHEDULED) {
         this.scheduled = shelf
-        this.restoreScheduled(shelf, delayed)
+        for (const item of delayed) {
+          if ('message' in item) {
+            this.host.postpone(item.message, item.due - Date.now(), item.key)
+          } else {
+            journal.remove(shelf, item.key, item.size, false)
+            this.host.lose('a topic', item.reason)
+          }
+        }
         continue
       }
       const queue = this.queues.make(name)
@@ -354,19 +365,6 @@ export class Keeper {
       this.queues.startLife(queue)
       if (isDurable(terms) || terms?.topics !== undefined) this.listen(queue)
       this.queues.reclaim(queue)
-    }
-  }
-
-  private restoreScheduled(shelf: Shelf, delayed: Iterable<Late | Damaged>): void {
-    this.scheduled = shelf
-    for (const item of delayed) {
-      const { key } = item
-      if ('message' in item) {
-        this.host.postpone(item.message, item.due - Date.now(), key)
-      } else {
-        this.journal.remove(shelf, key, item.size, false)
-        this.host.lose('a topic', item.reason)
-      }
     }
   }
 

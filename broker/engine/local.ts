@@ -72,7 +72,7 @@ export class LocalEngine implements Engine, House, KeeperHost {
     try {
       this.keeper.restore(this.retention)
     } catch (error) {
-      await store.close(false)
+      await this.keeper.abandon()
       throw error
     }
   }
@@ -219,13 +219,13 @@ export class LocalEngine implements Engine, House, KeeperHost {
     return this.host.mint()
   }
 
-  settled(): void {
-    this.admitSenders()
+  lose(destination: string, { message }: RecordError): void {
+    this.stats.lost++
+    this.keeping?.warn(`A message for ${destination} cannot be read from the disk and is lost: ${message}.`)
   }
 
-  lose(name: string, { message }: RecordError): void {
-    this.stats.lost++
-    this.keeping?.warn(`A message of ${name} cannot be read from the disk and is lost: ${message}.`)
+  settled(): void {
+    this.admitSenders()
   }
 
   /** `written`: the store knows of an ack already. */
@@ -243,26 +243,34 @@ export class LocalEngine implements Engine, House, KeeperHost {
   }
 
   /** A topic message, to whoever is there. `copies`: of those who keep it on disk. */
-  publish(message: Message, copies: readonly Copy[] = []): void {
+  publish(message: Message, copies?: readonly Copy[]): void {
     const { terms } = message
     if (terms.expires !== 0 && hasExpired(message)) {
       this.stats.expired++
+      // What is on disk already expires there.
+      if (copies !== undefined) this.storeCopies(copies)
       return
     }
     if (terms.retain !== undefined && !this.retention.apply(message.detach())) this.stats.dropped++
     this.host?.deliver(message)
-    // They come to those who listened when they were written, whatever these listen to now.
-    for (const copy of copies) this.storeCopy(copy)
+    if (copies !== undefined) this.storeCopies(copies)
     const listeners = this.listeners.match(message)
     if (listeners.length === 0) return
     message.detach()
     for (const listener of listeners) {
-      if (!copies.some(({ queue }) => queue === listener.queue)) this.store(listener, message)
+      if (copies?.some(({ queue }) => queue === listener.queue)) continue
+      const { queue, accepts } = listener
+      if (accepts === undefined || accepts(message)) this.store(queue, message)
     }
   }
 
+  /** They come to those who listened when they were written, whatever these listen to now. */
+  private storeCopies(copies: readonly Copy[]): void {
+    for (const copy of copies) this.storeCopy(copy)
+  }
+
   storeCopy(copy: Copy): void {
-    this.store({ queue: copy.queue, accepts: undefined }, copy.message, copy)
+    this.store(copy.queue, copy.message, copy)
   }
 
   /** `key`: where it is on disk, 0 for nowhere. */
@@ -283,12 +291,7 @@ export class LocalEngine implements Engine, House, KeeperHost {
    * Nobody who sends to a topic is refused because of a durable subscription: its oldest messages
    * go, and not to the dead letters, which would grow for each subscriber that never comes back.
    */
-  private store(
-    { queue, accepts }: Pick<Listener, 'queue' | 'accepts'>,
-    message: Message,
-    copy?: Copy,
-  ): void {
-    if (accepts !== undefined && !accepts(message)) return
+  private store(queue: Queue, message: Message, copy?: Copy): void {
     const { name } = queue
     // It may have ended with all that was written for it.
     if (this.queues.get(name) !== queue) return
@@ -474,7 +477,7 @@ export class LocalEngine implements Engine, House, KeeperHost {
     for (const message of this.retention.match(listener.topics)) {
       const { accepts } = listener
       if (accepts !== undefined && !accepts(message)) continue
-      if (this.keeper?.keepRetained(listener, message) !== true) this.store(listener, message)
+      if (this.keeper?.keepRetained(listener, message) !== true) this.store(listener.queue, message)
     }
   }
 }

@@ -372,7 +372,6 @@ export class Queue implements Home, Chooser {
 
   /** Ends what has expired, until there is enough of it. */
   sweep(enough: () => boolean): void {
-    if (this.spilled) this.attend()
     this.sweeper?.sweep(enough)
   }
 
@@ -595,6 +594,8 @@ export class Queue implements Home, Chooser {
     // Nothing waits while somebody is willing.
     const consumption = this.willing.first()
     if (consumption === undefined) return false
+    // It was behind all others: what comes back from before it has its place before what comes now.
+    this.appended = entry.rank
     this.dispatching = true
     this.handOut(entry, consumption)
     this.dispatching = false
@@ -654,7 +655,9 @@ export class Queue implements Home, Chooser {
   /** The simple way will do again, where the change costs nothing. */
   private relax(): void {
     if (this.dispatching || this.prioritized || this.selective > 0) return
-    if (this.choice?.idle) this.choice = undefined
+    if (!this.choice?.idle) return
+    this.choice = undefined
+    this.appended = this.sequence
   }
 
   // --- places ---------------------------------------------------------------------------------
@@ -802,28 +805,26 @@ export class Queue implements Home, Chooser {
 
   // --- expiry ---------------------------------------------------------------------------------
 
-  /** What is on disk only expires as well, when it is the first of all that waits. */
-  private attend(): void {
-    if (this.diskDue < Infinity) this.sweeping().attend()
+  private watch(entry: Entry): void {
+    this.sweeper ??= new Sweeper(this, this.house.schedule)
+    this.sweeper.watch(entry)
   }
 
-  /** When the next such message expires. */
-  get diskDue(): number {
+  /** What is on disk only expires as well, when it is the first of all that waits. */
+  private attend(): void {
+    const { nextAway } = this
+    if (nextAway === Infinity) return
+    this.sweeper ??= new Sweeper(this, this.house.schedule)
+    this.sweeper.expect(nextAway)
+  }
+
+  get nextAway(): number {
     if (this.ended || !this.spilled || this.oldestHere() !== undefined) return Infinity
     return this.depot?.backlog.until || Infinity
   }
 
-  /** The next of them come into memory. */
   fetch(): void {
     this.load()
-  }
-
-  private sweeping(): Sweeper {
-    return (this.sweeper ??= new Sweeper(this, this.house.schedule))
-  }
-
-  private watch(entry: Entry): void {
-    this.sweeping().watch(entry)
   }
 
   stirred(): void {
@@ -849,10 +850,6 @@ export class Queue implements Home, Chooser {
   }
 }
 
-function isOver({ expires }: Entry): boolean {
-  return expires !== 0 && expires <= Date.now()
-}
-
 /** A copy that stays in memory; undefined where there is nothing to be read. */
 function readable(message: Message): Message | undefined {
   try {
@@ -861,4 +858,8 @@ function readable(message: Message): Message | undefined {
     if (error instanceof RecordError) return undefined
     throw error
   }
+}
+
+function isOver({ expires }: Entry): boolean {
+  return expires !== 0 && expires <= Date.now()
 }

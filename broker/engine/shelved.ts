@@ -1,10 +1,8 @@
-import { Made, type Content } from '../model/content.ts'
-import { NO_BODY, type Headers, type Version } from '../protocol/frame.ts'
+import type { Content } from '../model/content.ts'
+import type { Headers, Version } from '../protocol/frame.ts'
 import { readRecord, RecordError } from './record.ts'
 import type { Shelf } from './shelf.ts'
 import type { Store } from './store.ts'
-
-const nothing: Content = new Made(new Map(), NO_BODY)
 
 /** What a sender gave, left on disk and read when it is looked at. */
 export class Shelved implements Content {
@@ -21,45 +19,35 @@ export class Shelved implements Content {
   }
 
   get headers(): Headers {
-    return this.look().headers
+    return this.recall().headers
   }
 
   get body(): Buffer {
-    return this.look().body
+    return this.recall().body
   }
 
   get text(): boolean {
-    return this.look().text
+    return this.recall().text
   }
 
   headSize(shown: string, version: Version): number {
-    return this.look().headSize(shown, version)
+    return this.recall().headSize(shown, version)
   }
 
   putHead(target: Buffer, at: number, shown: string, version: Version): number {
-    return this.look().putHead(target, at, shown, version)
+    return this.recall().putHead(target, at, shown, version)
   }
 
   put(target: Buffer, at: number, shown: string, version: Version): number {
-    return this.look().put(target, at, shown, version)
+    return this.recall().put(target, at, shown, version)
   }
 
   closing(): readonly Buffer[] {
-    return this.look().closing()
+    return this.recall().closing()
   }
 
   detach(): Content {
     return this
-  }
-
-  /** Who cannot do without it recalls it: what is not there is empty for all others. */
-  private look(): Content {
-    try {
-      return this.recall()
-    } catch (error) {
-      if (error instanceof RecordError) return nothing
-      throw error
-    }
   }
 
   /** Throws RecordError where it is damaged or gone. */

@@ -6,7 +6,7 @@ import { Folder, StoreError } from './folder.ts'
 import { endKey, messageKey, messageOf, queueKey, queueOf } from './keys.ts'
 import { load } from './library.ts'
 import { damaged, survey } from './survey.ts'
-import { ENVIRONMENT, TABLES, Writer, type Written } from './writer.ts'
+import { ENVIRONMENT, TABLES, Writer, WriteError, type Written } from './writer.ts'
 
 /** Milliseconds the files may be looked through before a start that follows a crash. */
 const PATIENCE = 5_000
@@ -20,6 +20,8 @@ export interface StoreOptions {
   readonly warn: (text: string) => void
   readonly inform?: (text: string) => void
 }
+
+const OTHER = 'data.mdb is that of another store'
 
 export class Store {
   readonly folder: Folder
@@ -47,12 +49,14 @@ export class Store {
   static async open(path: string, { version, warn, inform }: StoreOptions): Promise<Store> {
     const lmdb = await load()
     const folder = await Folder.take(path, version)
+    let root: RootDatabase<Buffer, Buffer> | undefined
     try {
       const clean = folder.fresh || folder.untouched
-      if (!clean) await check(folder, warn)
+      if (folder.fresh) folder.begin()
+      else if (!clean) await check(folder, warn)
       await slim(folder, warn, inform)
-      const root = lmdb.open<Buffer, Buffer>({ path, ...ENVIRONMENT })
-      const tables = tablesOf(root)
+      const opened = (root = lmdb.open<Buffer, Buffer>({ path, ...ENVIRONMENT }))
+      const tables = tablesOf(opened)
       identify(folder, tables.notes)
       const buried = [...tables.queues.getRange({ snapshot: false })].filter(
         ({ value }) => value.length === 0,
@@ -62,9 +66,10 @@ export class Store {
         buried.map(({ key }) => queueOf(key)),
       )
       await writer.open()
-      return new Store(folder, clean, root, tables, writer)
+      return new Store(folder, clean, opened, tables, writer)
     } catch (error) {
-      await folder.abandon()
+      await root?.close()
+      await folder.leave()
       if (error instanceof StoreError) throw error
       throw explain(folder, error as NodeJS.ErrnoException)
     }
@@ -72,6 +77,9 @@ export class Store {
 
   /** See `Writer.write`. */
   async write(memory: Buffer, length: number): Promise<Written> {
+    // What is written to a file that nobody will find is lost, and is not to be promised.
+    if (!this.folder.intact)
+      return { memory, error: new WriteError('its files have been taken away or replaced') }
     const written = await this.writer.write(memory, length)
     this.root.resetReadTxn()
     return written
@@ -132,7 +140,7 @@ export class Store {
     const found = new Map<number, Tries>()
     const range = { start: messageKey(queue, from), end: messageKey(queue, to + 1) }
     for (const { key, value } of this.tables.attempts.getRange(range))
-      found.set(messageOf(key), readTries(value))
+      found.set(messageOf(key), readTries(unseal(value, this.folder.path)))
     return found
   }
 
@@ -181,19 +189,17 @@ async function check(folder: Folder, warn: (text: string) => void): Promise<void
     )
   } else if (findings.damages.length > 0) {
     throw damaged(folder.path, findings.damages.join(', '))
+  } else if (findings.id !== folder.id) {
+    throw damaged(folder.path, OTHER)
   }
 }
 
 /** Data and label belong together. */
 function identify(folder: Folder, notes: Table): void {
   const key = Buffer.from('id')
-  const id = notes.get(key)?.toString()
-  if (folder.fresh) {
-    notes.putSync(key, Buffer.from(folder.id))
-    folder.sign()
-  } else if (id !== folder.id) {
-    throw damaged(folder.path, id === undefined ? 'data.mdb is empty' : 'data.mdb is that of another store')
-  }
+  if (folder.fresh) notes.putSync(key, Buffer.from(folder.id))
+  else if (notes.get(key)?.toString() !== folder.id) throw damaged(folder.path, OTHER)
+  folder.sign()
 }
 
 function explain({ path }: Folder, error: NodeJS.ErrnoException): StoreError {
@@ -201,6 +207,10 @@ function explain({ path }: Folder, error: NodeJS.ErrnoException): StoreError {
   if (code === 'ENOSPC' || /no space/i.test(message))
     return new StoreError(
       `There is no space left on the disk of ${path}; make some, or choose another --data-dir.`,
+    )
+  if (code === 'EACCES' || /permission/i.test(message))
+    return new StoreError(
+      `This user may not read and write the files in ${path}; change their owner (chown) or their mode, or choose another --data-dir.`,
     )
   return damaged(path, message)
 }

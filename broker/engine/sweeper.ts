@@ -6,20 +6,19 @@ import type { Schedule, Task } from './schedule.ts'
 export const SWEEP_PAUSE = 1_000
 /** Messages that expire in a turn of the event loop, before everybody else gets theirs. */
 const SWEPT_A_TURN = 1_024
-
-/** Times that more is fetched from the disk in a turn of the event loop. */
-const FETCHED_A_TURN = 8
+/** Times in a turn that more is taken into memory for that. */
+const FETCHES_A_TURN = 8
 
 /** Whose messages expire. */
 interface Swept {
   /** The time of an entry that waits is over. */
   expire(entry: Entry): void
+  /** When the first that is not in memory expires, if nothing that is in memory comes before it; else Infinity. */
+  readonly nextAway: number
+  /** Takes some of those into memory, where they expire or are watched. */
+  fetch(): void
   /** Some may have expired by themselves. */
   stirred(): void
-  /** When the next expires of those that are on disk only: milliseconds since the epoch, or Infinity. */
-  readonly diskDue: number
-  /** Some of these come into memory, and expire there. */
-  fetch(): void
 }
 
 /** Ends the messages of a queue when they have expired, by a timer or when their room is wanted. */
@@ -43,10 +42,9 @@ export class Sweeper {
     if (entry.expires < this.due) this.plan(entry.expires)
   }
 
-  /** What is on disk only is to be ended as well. */
-  attend(): void {
-    const due = this.queue.diskDue
-    if (due < this.due) this.plan(due)
+  /** Something that is not in memory expires then. */
+  expect(expires: number): void {
+    if (expires < this.due) this.plan(expires)
   }
 
   /** An entry that was watched does not wait any more. */
@@ -57,12 +55,12 @@ export class Sweeper {
   /** Ends what has expired, until there is enough of it. */
   sweep(enough: () => boolean): void {
     const now = Date.now()
-    let fetched = 0
-    // It may end with the queue.
-    while (!this.ended && !enough()) {
-      const entry = this.expiries.take(now)
+    let fetches = 0
+    while (!enough()) {
+      // It may be gone with the queue by now.
+      const entry = this.ended ? undefined : this.expiries.take(now)
       if (entry !== undefined) this.queue.expire(entry)
-      else if (this.queue.diskDue <= now && fetched++ < FETCHED_A_TURN) this.queue.fetch()
+      else if (this.queue.nextAway <= now && fetches++ < FETCHES_A_TURN) this.queue.fetch()
       else return
     }
   }
@@ -82,7 +80,7 @@ export class Sweeper {
       this.due = Infinity
       let count = 0
       this.sweep(() => count++ === SWEPT_A_TURN)
-      const next = this.ended ? Infinity : Math.min(this.expiries.next ?? Infinity, this.queue.diskDue)
+      const next = this.ended ? Infinity : Math.min(this.expiries.next ?? Infinity, this.queue.nextAway)
       const end = Date.now()
       // What is left over comes at once.
       this.earliest = next <= end ? end : end + SWEEP_PAUSE

@@ -2,7 +2,7 @@ import { expect, test } from 'vitest'
 import { Q, type Rig } from './rig.ts'
 
 export function queues(rig: Rig): void {
-  const { message, sends, commit, send, info, hand, chapter, idle } = rig
+  const { message, sends, commit, send, post, info, hand, chapter, idle } = rig
 
   chapter('queues', () => {
     test('messages wait for a consumer and come in the order sent', async () => {
@@ -196,6 +196,22 @@ export function queues(rig: Rig): void {
       await commit({ type: second, delivery: stale })
       expect(await info()).toMatchObject({ ready: 0, unacked: first === 'ack' ? 1 : 2 })
     })
+
+    test.each(['at once', 'by a selector'])(
+      'what was handed out %s comes back to its place, though another came back and was sent since',
+      async (how) => {
+        const accepts = how === 'at once' ? undefined : (): boolean => true
+        const consumer = await hand(3, Q, false, { accepts })
+        await send(Q, '1', '2', '3')
+        await consumer.cancel()
+        // From here on nobody chooses.
+        await post(Q, 'later', { delay: 60_000 })
+        await consumer.does('release', '1')
+        await send(Q, '4')
+        await consumer.does('release', '3')
+        expect((await hand(9)).log).toEqual(['1#2', '3#2', '4'])
+      },
+    )
 
     test('a delivery the engine never made changes nothing', async () => {
       const consumer = await hand(1)

@@ -99,13 +99,18 @@ export class Rig {
   readonly openWith = async (settings: Partial<EngineSettings>): Promise<void> => {
     if (this.opened) await this.engine.close()
     this.opened = true
+    await this.openAgain(settings, this.openEngine)
+  }
+
+  /** The next engine of the same test; the one before it is closed. */
+  readonly openAgain = async (settings: Partial<EngineSettings>, open: Open): Promise<void> => {
     this.heard = []
     this.stats = new Stats()
     const host: EngineHost = {
       deliver: (message) => void this.heard.push(message),
       mint: () => this.ids.next(),
     }
-    this.engine = await this.openEngine(host, { ...ROOMY, ...settings }, this.stats)
+    this.engine = await open(host, { ...ROOMY, ...settings }, this.stats)
   }
 
   readonly message = (
