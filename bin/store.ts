@@ -110,11 +110,11 @@ async function compactStore(path: string, { json }: Settings): Promise<number> {
   try {
     const sizes = await compact(folder)
     const { before, after } = sizes
-    await print(
-      json === true
-        ? `${JSON.stringify(sizes)}\n`
-        : `${path} was ${size(before)} and is ${size(after)}, ${size(before - after)} less.\n`,
-    )
+    const told =
+      after < before
+        ? `${path} was ${size(before)} and is ${size(after)}, ${size(before - after)} less.`
+        : `${path} is ${size(after)}; there was nothing to give back.`
+    await print(json === true ? `${JSON.stringify(sizes)}\n` : `${told}\n`)
     return 0
   } finally {
     // What was not closed properly is still to be looked at by the broker.

@@ -42,6 +42,7 @@ export async function compact(folder: Folder): Promise<Compacted> {
     } finally {
       await root.close()
     }
+    await begin(open, workshop)
     const copy = look(join(workshop, DATA), false)
     if (copy.damages.length > 0 || copy.digest !== old.digest)
       throw new Error('the copy is not what it is a copy of, so the disk may be damaged')
@@ -54,6 +55,21 @@ export async function compact(folder: Folder): Promise<Compacted> {
     throw new StoreError(`${path} could not be compacted: ${message}. It is as it was.`)
   }
   return { before, after: folder.fileBytes }
+}
+
+/**
+ * A copy has one page that tells where everything is, where a store has two that are written in
+ * turn. The first commit, which changes nothing, writes the other one.
+ */
+async function begin(open: typeof import('lmdb').open, workshop: string): Promise<void> {
+  const root = open<Buffer, Buffer>({ path: workshop, ...ENVIRONMENT })
+  try {
+    const notes = root.openDB<Buffer, Buffer>('notes', ENVIRONMENT)
+    const [note] = [...notes.getRange({ limit: 1 })]
+    if (note !== undefined) notes.putSync(Buffer.from(note.key), Buffer.from(note.value))
+  } finally {
+    await root.close()
+  }
 }
 
 /** The same where it is worth it, at a start, which goes on whatever comes of it. */

@@ -1,4 +1,13 @@
-import { copyFileSync, existsSync, mkdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs'
+import {
+  copyFileSync,
+  existsSync,
+  mkdirSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  utimesSync,
+  writeFileSync,
+} from 'node:fs'
 import { join } from 'node:path'
 import { describe, expect } from 'vitest'
 import manifest from '../../package.json' with { type: 'json' }
@@ -325,10 +334,12 @@ describe('stomp-broker store', () => {
       closed: true,
       damages: [],
       live: before.live,
-      file: before.live,
+      file: expect.toSatisfy((bytes: number) => bytes <= before.live + 65_536) as number,
     })
     expect(await exported(shell, folder)).toBe(text)
     expect(existsSync(join(folder, 'compacting'))).toBe(false)
+    // A broker that finds it changed looks through all of it.
+    utimesSync(join(folder, 'data.mdb'), 1, 1)
     expect(await drain(folder, 1, { destination: '/queue/y' })).toEqual(['last'])
   })
 
