@@ -149,13 +149,14 @@ describe('a queue of many messages', () => {
   })
 
   test('the same with a consumer that comes while they do', async () => {
+    // Who is there when they are sent need not wait until it is on disk that it may have had them.
+    const consumer = idle(Q)
     den.hold()
     const outcomes = numbers(0, MANY).map((body) =>
       Promise.resolve(den.engine.commit([{ type: 'send', message: message(Q, body) }])),
     )
     await turn()
     den.go()
-    const consumer = idle(Q)
     // The window and some pages are there, and the others only on disk.
     while ((await count())[0] < 5_000) await turn()
     await consumer.grant(Infinity)
