@@ -374,7 +374,7 @@ export class Journal {
         .map((job) => ({ ...job, apply: () => job.refuse?.(reason) })),
     )
     // Better a message that comes again without a word than none.
-    for (const shelf of [...this.dirty]) shelf.whenSafe?.()
+    for (const shelf of Array.from(this.dirty)) shelf.whenSafe?.()
     this.rest()
   }
 

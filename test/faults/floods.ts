@@ -8,6 +8,8 @@ const KIB = 1024
 const MIB = 1024 * KIB
 /** Clients of each kind at a time. */
 const CLIENTS = 2
+/** Kinds at once, in the end. What each costs in a turn of the event loop adds up. */
+const TOGETHER = 6
 
 /** One way to write as fast as the broker reads. */
 interface Flood {
@@ -131,11 +133,11 @@ const kinds: readonly Flood[] = [
   },
 ]
 
-/** Clients that write as fast as they can, one kind after the other and then all at once. */
+/** Clients that write as fast as they can, one kind after the other and then some kinds at once. */
 export const floods: Fault = {
   name: 'floods',
   async run(stage) {
-    const { until } = stage
+    const { random, until } = stage
     const start = performance.now()
     const part = (until - start) / (kinds.length + 4)
     let end = start
@@ -145,7 +147,8 @@ export const floods: Fault = {
     }
     end += part
     await subscribeToTheLimit(stage, end)
-    await Promise.all(kinds.map((flood) => pour(stage.server, flood, until)))
+    const mixed = new Set(Array.from({ length: TOGETHER }, () => random.pick(kinds)))
+    await Promise.all(Array.from(mixed, (flood) => pour(stage.server, flood, until)))
   },
 }
 

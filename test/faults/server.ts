@@ -19,7 +19,7 @@ const GLIBC_TUNABLES = [
   'mxfast=0',
   'tcache_count=0',
   'arena_max=1',
-  'mmap_threshold=32768',
+  'mmap_threshold=4096',
   'trim_threshold=65536',
 ]
   .map((setting) => `glibc.malloc.${setting}`)

@@ -364,7 +364,7 @@ describe('the way in', () => {
       if (what === 'told something') {
         const [behind] = broker.peers
         await expect
-          .poll(() => (behind?.connection as unknown as { receiving: boolean }).receiving)
+          .poll(() => (behind?.connection as { receiving?: boolean } | undefined)?.receiving)
           .toBe(true)
         behind?.say('x')
       }
