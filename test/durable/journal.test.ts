@@ -84,7 +84,7 @@ describe('a commit', () => {
     expect(await count()).toEqual([1, 1])
     expect(den.counts(Q).messages).toBe(2)
     await den.pause('crash')
-    expect((await browse()).sort()).toEqual(['2', '3'])
+    expect([...(await browse())].sort()).toEqual(['2', '3'])
   })
 
   test('is one with those that came while the disk was busy', async () => {
