@@ -55,9 +55,6 @@ program.action(async () => {
     const { text, code } = explainListenError(error, broker.settings)
     return quit(text, code)
   })
-  process.stdout.write(
-    banner(addresses, broker.settings, performance.now(), process.stdout.isTTY && !process.env.NO_COLOR),
-  )
   let stopping = false
   const stop = (signal: NodeJS.Signals): void => {
     // A second signal means now.
@@ -75,6 +72,10 @@ program.action(async () => {
   }
   process.on('SIGINT', stop)
   process.on('SIGTERM', stop)
+  // Who reads that it runs may stop it at once.
+  process.stdout.write(
+    banner(addresses, broker.settings, performance.now(), process.stdout.isTTY && !process.env.NO_COLOR),
+  )
 })
 
 function progress(connections: number): string {

@@ -1,6 +1,7 @@
 import { copyFileSync, mkdirSync, mkdtempSync, renameSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { setTimeout as sleep } from 'node:timers/promises'
 import { afterAll, afterEach, beforeAll, beforeEach, vi } from 'vitest'
 import { LocalEngine } from '../../broker/engine/local.ts'
 import { Store } from '../../broker/engine/store.ts'
@@ -163,6 +164,22 @@ export class Den extends Rig {
       return { messages, bytes }
     }
     return { messages: 0, bytes: 0 }
+  }
+
+  /** Messages in the store, those of queues that have ended included. */
+  left(): number {
+    let count = 0
+    for (let queue = 1; queue < 20; queue++)
+      for (const _message of this.store.messages(queue, 0, 2 ** 48 - 2, Infinity)) count++
+    return count
+  }
+
+  /** Lets the writer do what it does by itself; a store that is only looked at does not hear of it. */
+  async nap(): Promise<void> {
+    await sleep(5)
+    await this.send('/queue/nap', 'x')
+    await (await this.hand(1, '/queue/nap', true)).cancel()
+    await this.settle()
   }
 
   private async reopen(path: string, settings: Partial<EngineSettings>): Promise<void> {
