@@ -81,9 +81,10 @@ export class LocalEngine implements Engine, House, KeeperHost {
     this.senders.close(new StompError('queue-full', 'The broker was stopped before there was room.'))
     // What is due from here on is due after the next start.
     this.schedule.close()
+    this.queues.silence()
     if (this.keeper !== undefined) await this.keeper.close()
     this.host = undefined
-    this.queues.close()
+    this.queues.clear()
   }
 
   commit(ops: readonly Op[]): void | Settling {

@@ -105,9 +105,13 @@ export class Register {
     this.ended(queue)
   }
 
-  /** Forgets all of them; what is on disk stays there. */
-  close(): void {
+  /** Nobody gets anything from now on; what is on disk stays there. */
+  silence(): void {
     for (const queue of this.queues.values()) queue.end()
+  }
+
+  /** Forgets all of them. */
+  clear(): void {
     this.queues.clear()
     this.lives.clear()
   }

@@ -1,4 +1,4 @@
-import { describe } from 'vitest'
+import { afterAll, beforeAll, describe } from 'vitest'
 import type {
   Consumer,
   Consumption,
@@ -34,6 +34,8 @@ export interface SuiteOptions {
   readonly persistent?: boolean
   /** How much of what is done many times is done: less where each step waits for a disk. */
   readonly share?: number
+  /** Chapters in which they are not: they ask for what comes at once. */
+  readonly transient?: readonly string[]
   /** Chapters this engine does not pass, each with the reason. */
   readonly skips?: Readonly<Record<string, string>>
 }
@@ -70,16 +72,25 @@ export class Rig {
   readonly advance: (milliseconds: number) => Promise<void>
   /** Of what is done many times. */
   readonly share: number
-  private readonly terms: Terms
+  private terms: Terms
+  private readonly transient: readonly string[]
   private readonly openEngine: Open
   private readonly skips: Readonly<Record<string, string>>
   private readonly ids = new MessageIds('test')
 
   constructor(
     open: Open,
-    { settle = async () => {}, advance, persistent = false, share = 1, skips = {} }: SuiteOptions,
+    {
+      settle = async () => {},
+      advance,
+      persistent = false,
+      transient = [],
+      share = 1,
+      skips = {},
+    }: SuiteOptions,
   ) {
     this.terms = { ...NO_TERMS, persistent }
+    this.transient = transient
     this.share = share
     this.openEngine = open
     this.settle = settle
@@ -92,8 +103,17 @@ export class Rig {
 
   readonly chapter = (title: string, body: () => void): void => {
     const reason = this.skips[title]
-    if (reason === undefined) describe(title, body)
-    else describe.skip(`${title} (${reason})`, body)
+    if (reason !== undefined) describe.skip(`${title} (${reason})`, body)
+    else if (this.transient.includes(title)) describe(title, () => this.passing(body))
+    else describe(title, body)
+  }
+
+  /** Tests whose messages are not to outlive the engine. */
+  private passing(body: () => void): void {
+    const { terms } = this
+    beforeAll(() => void (this.terms = NO_TERMS))
+    afterAll(() => void (this.terms = terms))
+    body()
   }
 
   readonly openWith = async (settings: Partial<EngineSettings>): Promise<void> => {
