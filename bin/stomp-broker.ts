@@ -4,6 +4,7 @@ import { createBroker, OptionsError, StoreError, VERSION, type Broker } from '..
 import { addBench } from './bench.ts'
 import { banner, explainListenError } from './banner.ts'
 import { addFlags, inWordsOf, readFlags } from './flags.ts'
+import { addStore } from './store.ts'
 
 // sysexits: 64 usage, 74 input and output.
 const USAGE = 64
@@ -21,6 +22,7 @@ const program = new Command('stomp-broker')
 
 addFlags(program)
 addBench(program)
+addStore(program)
 // A closed pipe or a full disk behind the banner is no reason to stop.
 process.stdout.on('error', () => {})
 

@@ -239,7 +239,8 @@ export class Broker {
     const { dataDir } = this.settings
     if (dataDir === '') return undefined
     const warn = (text: string): void => this.log.warn(text)
-    return { open: () => Store.open(resolve(dataDir), { version: VERSION, warn }), warn }
+    const inform = (text: string): void => this.log.info(text)
+    return { open: () => Store.open(resolve(dataDir), { version: VERSION, warn, inform }), warn }
   }
 
   /** Ends all connections at once. */

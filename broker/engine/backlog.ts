@@ -1,8 +1,9 @@
 import type { Message } from '../model/message.ts'
+import type { Tries } from './counts.ts'
 import { Fifo } from './fifo.ts'
 import { readRecord, RecordError, sizeOf } from './record.ts'
 import type { Shelf } from './shelf.ts'
-import type { Store, Tries } from './store.ts'
+import type { Store } from './store.ts'
 
 /** Messages and bytes that are taken into memory at a time: at least one. */
 const PAGE = 256

@@ -27,8 +27,11 @@ export class StoreError extends Error {
   override readonly name = 'StoreError'
 }
 
+/** Somebody has the folder, and it may be free later. */
+export class InUseError extends StoreError {}
+
 /** The file that says what the folder is. */
-interface Label {
+export interface Label {
   readonly format: number
   /** The version of the broker that made it. */
   readonly version: string
@@ -42,8 +45,10 @@ interface Label {
 
 const LABEL = 'store.json'
 const DRAFT = `${LABEL}.new`
-const DATA = 'data.mdb'
+export const DATA = 'data.mdb'
 const READERS = 'lock.mdb'
+/** A folder in it, in which it is compacted; left over where that came to no end. */
+const WORKSHOP = 'compacting'
 /** What may lie in a folder before it is a store. */
 const HARMLESS = new RegExp(`^(\\.|lock(\\.\\d+)?$|lost\\+found$|${READERS}$|${DRAFT}$)`)
 
@@ -78,19 +83,37 @@ export class Folder {
     const lock = await takeLock(path)
     try {
       const label = readLabel(path)
-      if (label !== undefined && (make || label.making !== true)) return new Folder(path, label, lock)
+      if (label !== undefined && (make || label.making !== true)) {
+        const folder = new Folder(path, label, lock)
+        folder.clear()
+        return folder
+      }
+      if (label !== undefined) throw noStore(path)
       const others = readdirSync(path).filter((name) => !HARMLESS.test(name) && name !== LABEL)
       if (others.includes(DATA)) {
         throw new StoreError(
           `${path} holds ${DATA} but no ${LABEL}, so this is only a part of a store; restore the whole folder from a backup, or choose another --data-dir.`,
         )
       }
-      if (others.length > 0 || !make) {
+      if (!make) throw noStore(path)
+      if (others.length > 0) {
         throw new StoreError(
-          `${path} is no folder of stomp-broker${others.length > 0 ? ` (it holds ${others[0]})` : ''}; choose an empty one with --data-dir.`,
+          `${path} is no folder of stomp-broker (it holds ${others[0]}); choose an empty one with --data-dir.`,
         )
       }
       return new Folder(path, { format: FORMAT, version, id: randomUUID(), making: true }, lock)
+    } catch (error) {
+      await lock.release()
+      throw error
+    }
+  }
+
+  /** Takes a folder to read what can be read: undefined for a label that is damaged or not there. */
+  static async salvage(path: string): Promise<{ readonly label: Label | undefined; readonly lock: Lock }> {
+    prepare(path, false)
+    const lock = await takeLock(path)
+    try {
+      return { label: salvageLabel(path), lock }
     } catch (error) {
       await lock.release()
       throw error
@@ -112,9 +135,28 @@ export class Folder {
 
   /** Whether nobody has written since it was closed properly. */
   get untouched(): boolean {
-    const { closed } = this.label
-    const data = statSync(this.dataFile, { throwIfNoEntry: false })
-    return closed != null && data?.size === closed.bytes && data.mtimeMs === closed.changed
+    return isUntouched(this.path, this.label)
+  }
+
+  /** An empty folder in it, where its data can be made anew. */
+  workshop(): string {
+    this.clear()
+    const path = join(this.path, WORKSHOP)
+    mkdirSync(path, { mode: 0o700 })
+    return path
+  }
+
+  /** Puts the data that was made there in the place of its own, all or nothing, and on disk. */
+  adopt(): void {
+    const data = join(this.path, WORKSHOP, DATA)
+    withFile(data, 'r+', fsyncSync)
+    renameSync(data, this.dataFile)
+    syncFolder(this.path)
+    this.clear()
+  }
+
+  clear(): void {
+    rmSync(join(this.path, WORKSHOP), { recursive: true, force: true })
   }
 
   /** Whether its data is still the file that was opened: another one, or none, keeps nothing. */
@@ -177,10 +219,10 @@ function prepare(path: string, make: boolean): void {
       EACCES: 'this user may not write to it; change its owner (chown) or its mode',
       EPERM: 'this user may not write to it; change its owner (chown) or its mode',
       EROFS: 'it is on a read-only file system; mount it for writing',
-      ENOTDIR: 'it is not a folder',
-      EEXIST: 'it is not a folder',
-      ENOENT: 'it is not there',
-      ENOSPC: 'there is no space left on its disk',
+      ENOTDIR: 'it is not a folder; name one',
+      EEXIST: 'it is not a folder; name one',
+      ENOENT: 'it is not there; correct the path',
+      ENOSPC: 'there is no space left on its disk; make some',
     }
     throw new StoreError(`${path} cannot be used: ${why[code] ?? code}, or choose another --data-dir.`)
   }
@@ -206,9 +248,39 @@ async function takeLock(path: string): Promise<Lock> {
     )
   }
   if (lock !== undefined) return lock
-  throw new StoreError(
+  throw new InUseError(
     `${path} is in use by another stomp-broker; stop that one, or choose another --data-dir.`,
   )
+}
+
+/** Whether nobody has written since it was closed properly. */
+export function isUntouched(path: string, { closed }: Label): boolean {
+  const data = statSync(join(path, DATA), { throwIfNoEntry: false })
+  return closed != null && data?.size === closed.bytes && data.mtimeMs === closed.changed
+}
+
+/** Undefined where it is damaged, or not there and the data is. */
+export function salvageLabel(path: string): Label | undefined {
+  try {
+    const label = readLabel(path)
+    if (label?.making) throw noStore(path)
+    if (label !== undefined || existsSync(join(path, DATA))) return label
+  } catch (error) {
+    if (error instanceof LabelError) return undefined
+    throw error
+  }
+  throw noStore(path)
+}
+
+/** The label of a store is not what was written. */
+class LabelError extends StoreError {
+  constructor(file: string) {
+    super(`${file} is damaged; restore the folder from a backup, or choose another --data-dir.`)
+  }
+}
+
+function noStore(path: string): StoreError {
+  return new StoreError(`${path} is no folder of stomp-broker; --data-dir is to say where the store is.`)
 }
 
 function readLabel(path: string): Label | undefined {
@@ -216,17 +288,13 @@ function readLabel(path: string): Label | undefined {
   if (!existsSync(file)) return undefined
   let label: Partial<Label>
   try {
-    label = JSON.parse(readFileSync(file, 'utf8')) as Partial<Label>
+    label = (JSON.parse(readFileSync(file, 'utf8')) ?? {}) as Partial<Label>
   } catch {
-    throw new StoreError(
-      `${file} is damaged; restore the folder from a backup, or choose another --data-dir.`,
-    )
+    throw new LabelError(file)
   }
-  const { format, version = 'unknown', id } = label ?? {}
+  const { format, version = 'unknown', id } = label
   if (!Number.isInteger(format) || format === undefined || format < 1 || typeof id !== 'string')
-    throw new StoreError(
-      `${file} is damaged; restore the folder from a backup, or choose another --data-dir.`,
-    )
+    throw new LabelError(file)
   if (format > FORMAT) {
     throw new StoreError(
       `${path} was written by a newer stomp-broker (${version}); run that version or a newer one: npx stomp-broker@latest --data-dir ${path}`,
@@ -249,7 +317,11 @@ function writeLabel(path: string, label: Label): void {
     rmSync(draft, { force: true })
     throw error
   }
-  // The new name is in the folder, which is a file as well; not on Windows.
+  syncFolder(path)
+}
+
+/** New names are in the folder, which is a file as well; not on Windows. */
+function syncFolder(path: string): void {
   if (process.platform !== 'win32') withFile(path, 'r', fsyncSync)
 }
 

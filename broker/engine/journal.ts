@@ -2,12 +2,13 @@ import type { Message } from '../model/message.ts'
 import { StompError } from '../protocol/errors.ts'
 import type { Damaged, Late } from './backlog.ts'
 import { Batch } from './batch.ts'
+import { countsRecord, seal, triesRecord } from './counts.ts'
 import { DELAYED, messageKey, queueKey } from './keys.ts'
 import { Draft, readRecord, RecordError, sizeOf } from './record.ts'
 import { Shelf } from './shelf.ts'
 import { RESERVE, Space } from './space.ts'
 import type { WriteError } from './writer.ts'
-import { countsRecord, seal, triesRecord, type Store } from './store.ts'
+import type { Store } from './store.ts'
 
 /** Milliseconds before what could not be written is tried again. */
 const RETRY = 1_000

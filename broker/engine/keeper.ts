@@ -5,7 +5,7 @@ import type { Capacity } from './capacity.ts'
 import { Depot } from './depot.ts'
 import type { Settling } from './engine.ts'
 import { Journal } from './journal.ts'
-import { isKept, outlives, readQueue, writeQueue } from './kept.ts'
+import { isKept, outlives, readQueue, SCHEDULED, writeQueue } from './kept.ts'
 import type { Listener, Listeners } from './listeners.ts'
 import type { Queue } from './queue.ts'
 import { readRecord, RecordError } from './record.ts'
@@ -13,9 +13,6 @@ import { isDurable, type Register } from './register.ts'
 import { hasExpired, type Retained } from './retained.ts'
 import type { Shelf } from './shelf.ts'
 import type { Store } from './store.ts'
-
-/** The name under which messages to topics that wait for their time are on disk: no queue can have it. */
-const SCHEDULED = ''
 
 /** A message of a topic on its way to a queue, and where it is on disk. */
 export interface Copy {

@@ -3,6 +3,9 @@ import type { Destination } from '../protocol/destination.ts'
 import { parsePattern, type Interest } from '../protocol/pattern.ts'
 import type { QueueTerms } from './engine.ts'
 
+/** The name under which messages to topics that wait for their time are on disk: no queue can have it. */
+export const SCHEDULED = ''
+
 /** What is on disk of a queue beside its messages. */
 export interface QueueRecord {
   readonly name: string

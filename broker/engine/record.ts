@@ -100,10 +100,14 @@ export function sizeOf(record: Buffer): number {
   return Number.isSafeInteger(size) && size > 0 ? size : 0
 }
 
+/** Whether it is what was written. */
+export function isIntact(record: Buffer): boolean {
+  return record.length >= HEAD && crc32(record.subarray(CRC_END)) === record.readUInt32LE(0)
+}
+
 /** Throws RecordError where the record is damaged. The body is a part of `record`. */
 export function readRecord(record: Buffer): Stored {
-  if (record.length < HEAD || crc32(record.subarray(CRC_END)) !== record.readUInt32LE(0))
-    throw new RecordError('its checksum is wrong')
+  if (!isIntact(record)) throw new RecordError('its checksum is wrong')
   const end = HEAD + record.readUInt32LE(SIZE_END)
   const head = JSON.parse(record.toString('utf8', HEAD, end)) as Head // what was written, by its checksum
   const [id, kind, name, shown, expires, priority, delay, group, retain, persistent, sender, due, until] =

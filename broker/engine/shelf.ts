@@ -1,4 +1,4 @@
-import type { Counts } from './store.ts'
+import type { Counts } from './counts.ts'
 
 /** What a shelf tells of itself. */
 interface Keeper {

@@ -1,8 +1,10 @@
 /** The embedded store: an LMDB environment that one thread writes and the broker's own thread reads. */
-import { crc32 } from 'node:zlib'
 import type { Database, RootDatabase } from 'lmdb'
+import { slim } from './compaction.ts'
+import { contentOf, readCounts, readTries, type Counts, type Tries } from './counts.ts'
 import { Folder, StoreError } from './folder.ts'
 import { endKey, messageKey, messageOf, queueKey, queueOf } from './keys.ts'
+import { load } from './library.ts'
 import { damaged, survey } from './survey.ts'
 import { ENVIRONMENT, TABLES, Writer, WriteError, type Written } from './writer.ts'
 
@@ -12,31 +14,14 @@ const PATIENCE = 5_000
 type Table = Database<Buffer, Buffer>
 export type TableName = (typeof TABLES)[number]
 
-/** What a queue has on disk. */
-export interface Counts {
-  readonly messages: number
-  readonly bytes: number
-  /** No message has had a higher key. */
-  readonly last: number
-  /** Up to this key messages may have been handed out before. */
-  readonly mark: number
-}
-
-/** How often a message was handed out and refused. */
-export interface Tries {
-  readonly attempt: number
-  readonly refusals: number
-}
-
 export interface StoreOptions {
   /** Of the broker. */
   readonly version: string
   readonly warn: (text: string) => void
+  readonly inform?: (text: string) => void
 }
 
 const OTHER = 'data.mdb is that of another store'
-const CRC_END = 4
-const COUNTS = CRC_END + 4 * 8
 
 export class Store {
   readonly folder: Folder
@@ -61,18 +46,17 @@ export class Store {
   }
 
   /** Throws StoreError with a sentence that says what to do. */
-  static async open(path: string, { version, warn }: StoreOptions, make = true): Promise<Store> {
+  static async open(path: string, { version, warn, inform }: StoreOptions): Promise<Store> {
     const lmdb = await load()
-    const folder = await Folder.take(path, version, make)
+    const folder = await Folder.take(path, version)
     let root: RootDatabase<Buffer, Buffer> | undefined
     try {
       const clean = folder.fresh || folder.untouched
       if (folder.fresh) folder.begin()
       else if (!clean) await check(folder, warn)
+      await slim(folder, warn, inform)
       const opened = (root = lmdb.open<Buffer, Buffer>({ path, ...ENVIRONMENT }))
-      const tables = Object.fromEntries(
-        TABLES.map((name) => [name, opened.openDB<Buffer, Buffer>(name, ENVIRONMENT)]),
-      ) as Record<TableName, Table>
+      const tables = tablesOf(opened)
       identify(folder, tables.notes)
       const buried = [...tables.queues.getRange({ snapshot: false })].filter(
         ({ value }) => value.length === 0,
@@ -108,18 +92,9 @@ export class Store {
     await (complete ? this.folder.release() : this.folder.abandon())
   }
 
-  /** Bytes of what is in it, and of its file, which does not shrink by itself. */
+  /** Bytes of what is in it, as many as are left when it is compacted, and of its file, which does not shrink by itself. */
   get bytes(): { readonly live: number; readonly file: number } {
-    let pages = 0
-    for (const table of Object.values(this.tables)) {
-      const { treeBranchPageCount, treeLeafPageCount, overflowPages } = table.getStats() as Record<
-        string,
-        number
-      >
-      pages += (treeBranchPageCount ?? 0) + (treeLeafPageCount ?? 0) + (overflowPages ?? 0)
-    }
-    const { pageSize = 4096 } = this.tables.messages.getStats() as Record<string, number>
-    return { live: pages * pageSize, file: this.folder.fileBytes }
+    return { live: liveBytes(this.root, Object.values(this.tables)), file: this.folder.fileBytes }
   }
 
   /** The records of queues, by number. */
@@ -138,9 +113,7 @@ export class Store {
   counts(queue: number): Counts {
     const value = this.tables.counts.get(queueKey(queue))
     if (value === undefined) return { messages: 0, bytes: 0, last: 0, mark: 0 }
-    const sealed = unseal(value, this.folder.path)
-    const [messages, bytes, last, mark] = [0, 8, 16, 24].map((at) => sealed.readDoubleLE(at))
-    return { messages, bytes, last, mark } as Counts // there are four
+    return readCounts(unseal(value, this.folder.path))
   }
 
   retained(): Iterable<{ key: Buffer; value: Buffer }> {
@@ -166,16 +139,9 @@ export class Store {
   tries(queue: number, from: number, to: number): ReadonlyMap<number, Tries> {
     const found = new Map<number, Tries>()
     const range = { start: messageKey(queue, from), end: messageKey(queue, to + 1) }
-    for (const { key, value } of this.tables.attempts.getRange(range)) {
-      const note = unseal(value, this.folder.path)
-      found.set(messageOf(key), { attempt: note.readUInt32LE(0), refusals: note.readUInt32LE(4) })
-    }
+    for (const { key, value } of this.tables.attempts.getRange(range))
+      found.set(messageOf(key), readTries(unseal(value, this.folder.path)))
     return found
-  }
-
-  /** The whole of it without what is free, in another file. */
-  copyTo(path: string): Promise<void> {
-    return this.root.backup(path, true)
   }
 
   /** Whether a queue that has ended still has messages here. */
@@ -186,43 +152,31 @@ export class Store {
   }
 }
 
-/** With a checksum before it. */
-export function seal(value: Buffer): Buffer {
-  const sealed = Buffer.allocUnsafe(CRC_END + value.length)
-  sealed.writeUInt32LE(crc32(value), 0)
-  value.copy(sealed, CRC_END)
-  return sealed
+export function tablesOf(root: RootDatabase<Buffer, Buffer>): Record<TableName, Table> {
+  return Object.fromEntries(
+    TABLES.map((name) => [name, root.openDB<Buffer, Buffer>(name, ENVIRONMENT)]),
+  ) as Record<TableName, Table>
 }
 
-export function countsRecord({ messages, bytes, last, mark }: Counts): Buffer {
-  const value = Buffer.allocUnsafe(COUNTS - CRC_END)
-  for (const [index, number] of [messages, bytes, last, mark].entries())
-    value.writeDoubleLE(number, index * 8)
-  return seal(value)
+interface TreeStats {
+  readonly treeBranchPageCount: number
+  readonly treeLeafPageCount: number
+  readonly overflowPages: number
 }
 
-export function triesRecord({ attempt, refusals }: Tries): Buffer {
-  const value = Buffer.allocUnsafe(8)
-  value.writeUInt32LE(attempt, 0)
-  value.writeUInt32LE(refusals, 4)
-  return seal(value)
+/** Of two first pages, of the tree that knows the tables, and of theirs. */
+export function liveBytes(root: RootDatabase<Buffer, Buffer>, tables: readonly Table[]): number {
+  const stats = root.getStats() as { readonly pageSize: number; readonly root: TreeStats }
+  let pages = 2
+  for (const tree of [stats.root, ...tables.map((table) => table.getStats() as TreeStats)])
+    pages += tree.treeBranchPageCount + tree.treeLeafPageCount + tree.overflowPages
+  return pages * stats.pageSize
 }
 
 function unseal(value: Buffer, path: string): Buffer {
-  const content = value.subarray(CRC_END)
-  if (value.length < CRC_END || crc32(content) !== value.readUInt32LE(0))
-    throw damaged(path, 'a queue is not what was written')
+  const content = contentOf(value)
+  if (content === undefined) throw damaged(path, 'a queue is not what was written')
   return content
-}
-
-async function load(): Promise<typeof import('lmdb')> {
-  try {
-    return await import('lmdb')
-  } catch (error) {
-    throw new StoreError(
-      `--data-dir needs the package lmdb, which is not here or does not run on this system (${(error as Error).message.split('\n', 1)[0]}); install it with: npm install lmdb`,
-    )
-  }
 }
 
 /** After a crash, or when somebody has changed the files. */

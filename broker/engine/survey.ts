@@ -63,7 +63,7 @@ function look(): void {
 
   const survey = (): void => {
     const options = { encoding: 'binary', keyEncoding: 'binary', maxDbs: 6, overlappingSync: false } as const
-    const root = open<Buffer, Buffer>({ path, ...options, readOnly: true })
+    const root = open<Buffer, Buffer>({ path, noSubdir: false, ...options, readOnly: true })
     /** In the order of their keys, or what leads to them is damaged, and there might be no end. */
     const table = function* (name: string): Generator<{ key: Buffer; value: Buffer }, void, void> {
       const found = root.openDB<Buffer, Buffer>(name, options)

@@ -18,6 +18,8 @@ export const ENVIRONMENT = {
   encoding: 'binary',
   keyEncoding: 'binary',
   maxDbs: TABLES.length,
+  // A folder whose name has a dot in it would be taken for a file.
+  noSubdir: false,
   // A commit returns when it is on disk, so that its errors are exceptions.
   overlappingSync: false,
 } as const

@@ -256,7 +256,12 @@ const HEADER_OVERHEAD = 64
 
 /** What a frame counts for against a limit of bytes while it is kept. */
 export function footprint(frame: Frame): number {
-  return frame.size + FRAME_OVERHEAD + HEADER_OVERHEAD * frame.count
+  return weigh(frame.size, frame.count)
+}
+
+/** The same of so many bytes and headers. */
+export function weigh(bytes: number, headers: number): number {
+  return bytes + FRAME_OVERHEAD + HEADER_OVERHEAD * headers
 }
 
 export const NO_BODY: Buffer = Buffer.alloc(0)

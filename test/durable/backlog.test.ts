@@ -124,7 +124,7 @@ describe('a queue of many messages', () => {
   test('in one batch, of which a part is not in the queue yet when others are taken', async () => {
     // They are on disk all at once, and come into the queue little by little.
     const consumer = idle(Q, false, { accepts: ({ headers }) => headers.get('kind') === 'wanted' })
-    consumer.react = () => void consumer.consumption.grant(1)
+    consumer.react = () => consumer.consumption.grant(1)
     consumer.consumption.grant(1)
     den.hold()
     const outcomes: Promise<void>[] = []

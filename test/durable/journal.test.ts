@@ -9,7 +9,7 @@ const { send, sends, post, hand, idle, info, count, browse, commit, declare, mes
 
 /** What became of a commit. */
 class Outcome {
-  state: 'pending' | 'done' | string = 'pending'
+  state: string = 'pending'
   readonly over: Promise<void>
 
   constructor(...ops: Op[]) {

@@ -382,7 +382,7 @@ describe('what may have been handed out before a crash', () => {
     await send(Q, '1', '2')
     const consumer = await hand(9)
     den.hold()
-    den.engine.commit([{ type: 'ack', delivery: consumer.of('1') }])
+    void den.engine.commit([{ type: 'ack', delivery: consumer.of('1') }])
     await den.pause('crash')
     expect((await hand(9)).log).toEqual(['1#2', '2#2'])
   })

@@ -33,12 +33,20 @@ export class Cli {
   private over = false
   private wakers: (() => void)[] = []
 
-  constructor(args: readonly string[], environment: Record<string, string> = {}, script = built) {
+  /** `input`: what it reads from its standard input, which is empty by default. */
+  constructor(
+    args: readonly string[],
+    environment: Record<string, string> = {},
+    script = built,
+    input?: string | Buffer,
+  ) {
     if (!existsSync(script)) throw new Error('The command is not built; npm run build does that.')
     const child = (this.child = spawn(process.execPath, [script, ...args], {
-      stdio: ['ignore', 'pipe', 'pipe'],
+      stdio: [input === undefined ? 'ignore' : 'pipe', 'pipe', 'pipe'],
       env: { ...cleanEnvironment(), ...environment },
     }))
+    // It may end without having read it.
+    child.stdin?.on('error', () => {}).end(input)
     child.stdout?.setEncoding('utf8').on('data', (text: string) => {
       this.stdout += text
       this.wake()
@@ -115,6 +123,13 @@ export class Shell {
   /** A run that is expected to end by itself. */
   run(args: readonly string[], environment: Record<string, string> = {}): Promise<Exit> {
     return this.start(args, environment).ended
+  }
+
+  /** The same, with something to read. */
+  feed(args: readonly string[], input: string | Buffer): Promise<Exit> {
+    const run = new Cli(args, {}, undefined, input)
+    this.runs.push(run)
+    return run.ended
   }
 
   async close(): Promise<void> {
