@@ -1,4 +1,3 @@
-import { statfsSync } from 'node:fs'
 import type { Message } from '../model/message.ts'
 import { StompError } from '../protocol/errors.ts'
 import type { Damaged, Late } from './backlog.ts'
@@ -7,6 +6,7 @@ import { countsRecord, seal, triesRecord } from './counts.ts'
 import { DELAYED, messageKey, queueKey } from './keys.ts'
 import { Draft, readRecord, RecordError, sizeOf } from './record.ts'
 import { Shelf } from './shelf.ts'
+import { RESERVE, Space } from './space.ts'
 import type { WriteError } from './writer.ts'
 import type { Store } from './store.ts'
 
@@ -19,6 +19,8 @@ const APPLIED_A_TURN = 512
 /** Free bytes below which a disk counts as full. */
 const SCARCE = 1024 * 1024
 const ENOSPC = 28
+/** Bytes of messages that are to have gone from a full disk before others take their pages. */
+const CLEARED = 2 * 1024 * 1024
 
 /**
  * What is to be done when something is on disk. Jobs are done in the order in which they were
@@ -76,6 +78,11 @@ export class Journal {
   private applying = false
   private queues: number
   private failure: StompError | undefined
+  private readonly space: Space
+  /** Bytes of all messages. */
+  private bytes = 0
+  /** The disk was full, when there were so many of them. */
+  private full: { readonly reason: StompError; readonly bytes: number } | undefined
   private flushing: Promise<void> | undefined
   private closed = false
   private readonly idle: (() => void)[] = []
@@ -85,6 +92,8 @@ export class Journal {
     this.store = store
     this.warn = warn
     this.queues = store.lastQueue
+    this.space = new Space(store.folder.path)
+    this.space.keep()
   }
 
   /** Senders are to wait. */
@@ -95,6 +104,20 @@ export class Journal {
   /** Why nothing can be written at present; undefined nearly always. */
   get failing(): StompError | undefined {
     return this.failure
+  }
+
+  /**
+   * Why so many bytes of messages are not taken, without trying: on a disk that was full what is
+   * left is for acks, until there is room again or enough of them have made some.
+   */
+  refusal(bytes: number): StompError | undefined {
+    if (this.failure !== undefined || this.full === undefined) return this.failure
+    if (this.space.free < 2 * (RESERVE + bytes))
+      return this.bytes + bytes + CLEARED > this.full.bytes ? this.full.reason : undefined
+    this.full = undefined
+    this.space.keep()
+    this.warn(`There is room again on the disk of ${this.store.folder.path}.`)
+    return undefined
   }
 
   /** A job: what it writes, what it does when that is on disk, and what else if it never will be. */
@@ -119,7 +142,9 @@ export class Journal {
 
   /** One that was there before. */
   shelfAt(number: number): Shelf {
-    return new Shelf(this, number, this.store.counts(number))
+    const shelf = new Shelf(this, number, this.store.counts(number))
+    this.bytes += shelf.bytes
+    return shelf
   }
 
   /** The messages of a queue that wait for their time. */
@@ -146,6 +171,7 @@ export class Journal {
   bury(shelf: Shelf): void {
     const key = queueKey(shelf.number)
     shelf.buried = true
+    this.bytes -= shelf.bytes
     this.dirty.delete(shelf)
     this.records.delete(shelf)
     this.batch.remove('counts', key)
@@ -194,6 +220,7 @@ export class Journal {
 
   private change(shelf: Shelf, messages: number, bytes: number): void {
     shelf.change(messages, bytes)
+    this.bytes += bytes
     this.changes?.push({ shelf, messages, bytes })
     this.touch(shelf)
   }
@@ -317,10 +344,16 @@ export class Journal {
     standings: Standings,
     error: WriteError,
   ): void | Promise<void> {
-    const reason = this.explain(error)
+    const isFull = error.code === ENOSPC || this.space.free < SCARCE
+    const reason = explain(error, isFull)
     // One that writes nothing only waits for the others.
     const refused = jobs.filter(({ refuse, from, to }) => refuse !== undefined && to > from)
-    if (refused.length === 0) return this.fail(ops, jobs, standings, reason)
+    if (refused.length === 0) {
+      if (!isFull || !this.space.spend()) return this.fail(ops, jobs, standings, reason)
+      const again = new Batch()
+      again.copy(ops)
+      return this.write(again, jobs, standings)
+    }
     const rest = new Batch()
     const moved: Job[] = []
     let at = 0
@@ -335,6 +368,7 @@ export class Journal {
       }
       for (const { shelf, messages, bytes } of job.changes) {
         shelf.change(-messages, -bytes)
+        if (!shelf.buried) this.bytes -= bytes
         const standing = standings.get(shelf)
         if (standing === undefined) continue
         standing.messages -= messages
@@ -342,6 +376,12 @@ export class Journal {
       }
     }
     rest.copy(ops.subarray(at))
+    if (isFull && this.full === undefined) {
+      this.full = { reason, bytes: this.bytes }
+      this.warn(
+        `The disk of ${this.store.folder.path} is full; what is to be kept is refused until there is room.`,
+      )
+    }
     this.do(refused.map((job) => ({ ...job, apply: () => job.refuse?.(reason) })))
     return this.write(rest, moved, standings)
   }
@@ -382,6 +422,7 @@ export class Journal {
   private recover(): void {
     if (this.failure === undefined) return
     this.failure = undefined
+    if (this.space.free > 2 * RESERVE) this.space.keep()
     this.warn(`${this.store.folder.path} can be written to again.`)
   }
 
@@ -406,20 +447,13 @@ export class Journal {
     this.applying = false
     this.rest()
   }
+}
 
-  private explain({ message, code }: WriteError): StompError {
-    let full = code === ENOSPC
-    try {
-      const { bavail, bsize } = statfsSync(this.store.folder.path)
-      full ||= bavail * bsize < SCARCE
-    } catch {
-      // What went wrong says enough.
-    }
-    const why = full ? 'its disk is full' : message
-    return new StompError(
-      'store-full',
-      `The broker cannot keep the message, because ${why}; it was not taken. Send it again later.`,
-      full ? undefined : message,
-    )
-  }
+function explain({ message }: WriteError, isFull: boolean): StompError {
+  const why = isFull ? 'its disk is full' : message
+  return new StompError(
+    'store-full',
+    `The broker cannot keep the message, because ${why}; it was not taken. Send it again later.`,
+    isFull ? undefined : message,
+  )
 }

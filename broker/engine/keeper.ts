@@ -108,8 +108,10 @@ export class Keeper {
 
   /** Resolves when all of a batch is on disk and applied. Throws where nothing can be written at present. */
   commit(ops: readonly Op[]): Settling {
-    const { failing } = this.journal
-    if (failing !== undefined) throw failing
+    let bytes = 0
+    for (const op of ops) if (op.type === 'send') bytes += op.message.size
+    const refusal = this.journal.refusal(bytes)
+    if (refusal !== undefined) throw refusal
     const done = new Promise<void>((resolve, reject) => this.submit(ops, { resolve, reject }, 0))
     return this.journal.crowded ? Object.assign(done, { full: true as const }) : done
   }

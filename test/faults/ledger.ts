@@ -3,6 +3,7 @@ import type { Random } from './random.ts'
 
 /** Messages of one publisher that may be without a receipt. */
 const AHEAD = 8
+const BYE = 'bye'
 
 /** A frame as far as it is of interest here. */
 interface Frame {
@@ -22,6 +23,7 @@ export class Line {
   constructor(port: number, hear: (frame: Frame) => void = () => {}) {
     this.hear = hear
     this.socket = connect(port, '127.0.0.1')
+    this.socket.setNoDelay()
     this.socket.on('error', () => {})
     this.socket.on('data', (chunk: Buffer) => this.read(chunk))
     this.closed = new Promise((resolve) => this.socket.on('close', () => resolve()))
@@ -33,6 +35,12 @@ export class Line {
     for (const [name, value] of Object.entries(headers)) head += `${name}:${value}\n`
     if (body !== '') head += `content-length:${Buffer.byteLength(body)}\n`
     this.socket.write(`${head}\n${body}\0`)
+  }
+
+  /** Leaves in order: all it said before has been heard. */
+  async leave(): Promise<void> {
+    this.send('DISCONNECT', { receipt: BYE })
+    await this.closed
   }
 
   private read(chunk: Buffer): void {
@@ -55,6 +63,8 @@ export class Line {
       const body = this.rest.toString('utf8', from, end)
       this.rest = this.rest.subarray(end + 1)
       this.hear({ command, headers, body })
+      // The broker waits for that, lest its last words be lost.
+      if (command === 'ERROR' || headers['receipt-id'] === BYE) this.socket.end()
     }
   }
 }
@@ -74,12 +84,15 @@ export class Ledger {
   /** Refusals of messages: their text. */
   readonly refused: string[] = []
   private readonly random: Random
+  private readonly least: number
   private readonly numbers = new Map<number, number>()
   /** By queue and publisher, the last that came for the first time. */
   private readonly last = new Map<string, number>()
 
-  constructor(random: Random) {
+  /** `least`: bytes of the smallest messages. */
+  constructor(random: Random, least = 0) {
     this.random = random
+    this.least = least
   }
 
   /** Sends until the connection ends or `enough` says so, as fast as receipts come. */
@@ -144,10 +157,7 @@ export class Ledger {
           }),
       ),
     )
-    for (const line of lines) {
-      line.send('DISCONNECT', { receipt: 'bye' })
-      await line.closed
-    }
+    await Promise.all(lines.map((line) => line.leave()))
   }
 
   /** Receipts for messages that never came. */
@@ -159,7 +169,7 @@ export class Ledger {
     const [publisher, number] = id.split('.').map(Number) as [number, number]
     // Of some the body is a page of the store of its own, or many.
     const length = number % 50 === 0 ? 20_000 : number % 7 === 0 ? 3_000 : publisher % 10
-    return `${id} ${'x'.repeat(length)}`
+    return `${id} ${'x'.repeat(this.least + length)}`
   }
 
   private open(port: number, queue: string, take: (frame: Frame) => void): Line {
