@@ -303,7 +303,7 @@ export class Journal {
     await this.write(batch, jobs, standings)
     this.writing = false
     this.taken = 0
-    if (this.failure !== undefined) return
+    if (this.retry !== undefined) return
     if (this.batch.length > 0 || this.jobs.length > 0 || this.dirty.size > 0) this.plan()
     else this.rest()
   }
