@@ -13,6 +13,8 @@ const den = new Den().live(settings)
 interface Known {
   readonly id: string
   readonly persistent: boolean
+  /** In the order in which they were sent. */
+  readonly place: number
   /** Its commit is done. */
   promised: boolean
   /** How often it was seen. */
@@ -58,6 +60,7 @@ test('any sequence of operations and ends keeps what was promised, in order, and
     fc.asyncProperty(fc.array(step, { maxLength: 60 }), async (steps) => {
       await den.begin(settings)
       let known: Known[] = []
+      let places = 0
       let out: Delivery[] = []
       const wrong: string[] = []
       let consumption: Consumption | undefined
@@ -74,13 +77,12 @@ test('any sequence of operations and ends keeps what was promised, in order, and
           deliver: (delivery) => {
             if (here !== life) return
             const { id } = delivery.message
-            const at = known.findIndex((one) => one.id === id)
-            const one = known[at]
+            const one = find(id)
             if (one === undefined) return void wrong.push(`${id} was not sent, or is over`)
             if (delivery.attempt === 1) {
               if (one.seen > 0) wrong.push(`${id} came again without a word`)
-              if (at < last) wrong.push(`${id} came too late`)
-              last = at
+              if (one.place < last) wrong.push(`${id} came too late`)
+              last = one.place
             }
             one.seen++
             out.push(delivery)
@@ -89,7 +91,9 @@ test('any sequence of operations and ends keeps what was promised, in order, and
       }
       const commit = (settlement: Op | undefined, sizes: readonly number[], persistent: boolean): void => {
         const sent = sizes.map((size) => den.message(Q, 'x'.repeat(size), { persistent }))
-        const added = sent.map(({ id }) => ({ id, persistent, promised: false, seen: 0, acked: false }))
+        const added = sent.map(({ id }) => {
+          return { id, persistent, place: ++places, promised: false, seen: 0, acked: false }
+        })
         known.push(...added)
         const ops: Op[] = sent.map((message) => ({ type: 'send', message }))
         if (settlement !== undefined) ops.unshift(settlement)
