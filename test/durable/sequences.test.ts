@@ -171,7 +171,7 @@ test('any sequence of operations and ends keeps what was promised, in order, and
             break
           case 'restart':
             consumption?.cancel()
-            for (const delivery of out) den.engine.commit([{ type: 'release', delivery }])
+            for (const delivery of out) void den.engine.commit([{ type: 'release', delivery }])
             out = []
             await rest()
             await den.pause('restart')
@@ -194,7 +194,7 @@ test('any sequence of operations and ends keeps what was promised, in order, and
       for (let rounds = 0; rounds < 10; rounds++) await den.advance(50)
       expect(wrong).toEqual([])
       expect(out.length).toBe(known.length)
-      for (const delivery of out.splice(0)) den.engine.commit([{ type: 'ack', delivery }])
+      for (const delivery of out.splice(0)) void den.engine.commit([{ type: 'ack', delivery }])
       known = []
       await rest()
       expect(den.local.room.used).toBe(0)
