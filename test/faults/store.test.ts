@@ -529,7 +529,11 @@ describe('a folder', () => {
     async ({ shell, folder }) => {
       const file = join(folder, 'file')
       writeFileSync(file, 'text')
-      await refused(shell, file, /file cannot be used: it is not a folder, or choose another --data-dir/)
+      await refused(
+        shell,
+        file,
+        /file cannot be used: it is not a folder; name one, or choose another --data-dir/,
+      )
       await refused(shell, join(file, 'below'), /it is not a folder/)
       const foreign = join(folder, 'foreign')
       mkdirSync(foreign)
